@@ -1,0 +1,78 @@
+import type { ChunkSource } from '../segment/chunk-source.js';
+import type { Segment } from '../segment/segment.js';
+import { show } from '../base/bytes.js';
+
+/**
+ * Reads one chunk, front to back. Its segment's file is not used again until the reader is closed, so
+ * close it: with `close()`, by iterating to the end, or by leaving the scope of an `await using`.
+ */
+export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
+  readonly #segment: Segment;
+  readonly #source: ChunkSource;
+  #isClosed = false;
+
+  /** @internal The segment is pinned for this reader. */
+  constructor(segment: Segment, source: ChunkSource) {
+    this.#segment = segment;
+    this.#source = source;
+  }
+
+  /** The length of the chunk's data in bytes. */
+  get length(): number {
+    return this.#source.length;
+  }
+
+  /** How many bytes have not been read yet. */
+  get bytesRemaining(): number {
+    return this.#source.bytesRemaining;
+  }
+
+  /**
+   * Reads into `target` and resolves with the number of bytes read: as many as fit and remain, 0 at the end.
+   * The data is checked only by `crcIsValid`, once all of it has been read.
+   */
+  async read(target: Uint8Array): Promise<number> {
+    if (!(target instanceof Uint8Array)) throw new TypeError(`target must be a Uint8Array, not ${show(target)}`);
+    this.#assertOpen();
+    return this.#source.read(target);
+  }
+
+  /** The bytes that remain, after the whole chunk has been checked: `WAL_CORRUPT` if it is damaged. */
+  async readAll(): Promise<Uint8Array> {
+    this.#assertOpen();
+    return this.#source.readRest();
+  }
+
+  /** Whether the data read is what was written. A RangeError before all of it has been read. */
+  async crcIsValid(): Promise<boolean> {
+    this.#assertOpen();
+    const { bytesRemaining } = this;
+    if (bytesRemaining > 0) throw new RangeError(`the checksum is known once all is read; ${bytesRemaining} bytes remain`);
+    return this.#source.isValid();
+  }
+
+  /** Lets go of the segment. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#segment.unpin();
+  }
+
+  /** The bytes that remain, in pieces; the end of the iteration means that the whole chunk is valid. Closes the reader. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
+    try {
+      this.#assertOpen();
+      yield* this.#source.stream();
+    } finally {
+      await this.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new TypeError('the chunk reader has been closed');
+  }
+}

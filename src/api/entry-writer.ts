@@ -1,0 +1,184 @@
+import { show } from '../base/bytes.js';
+import { assertChunkLength, chunkBytes, type ChunkData, type ChunkRecord, type EntryId } from '../contracts/entry.js';
+import { CHUNK_OVERHEAD } from '../contracts/segment-format.js';
+import type { LogWriter, OpenEntry } from '../flow/log-writer.js';
+
+/**
+ * Writes one entry, chunk by chunk. It has the log's only writing place from `beginEntry` until `commit`
+ * is called or `rollback` has resolved: other writers wait. Leaving its scope uncommitted rolls it back.
+ */
+export class EntryWriter implements AsyncDisposable {
+  /** The id the entry will have. Ids of entries that are rolled back are skipped. */
+  readonly id: EntryId;
+  readonly #log: LogWriter;
+  readonly #entry: OpenEntry;
+  #state: 'open' | 'broken' | 'committed' | 'rolled back' = 'open';
+  /** A chunk is being written. */
+  #isBusy = false;
+
+  /** @internal */
+  constructor(log: LogWriter, entry: OpenEntry) {
+    this.id = entry.id;
+    this.#log = log;
+    this.#entry = entry;
+  }
+
+  /**
+   * Writes a whole chunk of up to 2^32 - 1 bytes. Its position is final at once, and readable when the entry is
+   * durable. `data` must not change until this resolves; it waits only while the log has too much pending.
+   *
+   * Throws a TypeError for any other type or if the entry is not open, `WAL_TOO_LARGE`, `WAL_CLOSED`, `WAL_FAILED`.
+   */
+  async writeChunk(data: ChunkData): Promise<ChunkRecord> {
+    const bytes = chunkBytes(data);
+    this.#assertWritable();
+    assertChunkLength(bytes.length);
+    const { queue, maxPendingBytes } = this.#log;
+    if (queue.pendingBytes + CHUNK_OVERHEAD + bytes.length <= maxPendingBytes) return this.#log.buffer.writeChunk(bytes);
+    const chunk = await this.beginChunk(bytes.length);
+    await chunk.write(bytes);
+    return chunk.finish();
+  }
+
+  /**
+   * Begins a chunk of exactly `length` bytes that is written in pieces; memory stays constant however long
+   * it is. Nothing else can be written to the entry until the chunk is finished.
+   *
+   * Throws a RangeError for a length that is no integer from 0, otherwise as `writeChunk`.
+   */
+  async beginChunk(length: number): Promise<ChunkWriter> {
+    if (typeof length !== 'number') throw new TypeError(`length must be a number, not ${show(length)}`);
+    if (!Number.isInteger(length) || length < 0) throw new RangeError(`length must be an integer from 0, not ${length}`);
+    this.#assertWritable();
+    assertChunkLength(length);
+    this.#isBusy = true;
+    this.#log.buffer.beginChunk(length);
+    return new ChunkWriter(length, {
+      write: (data) => this.#writePieces(data),
+      finish: () => {
+        this.#assertOpen();
+        this.#isBusy = false;
+        return this.#log.buffer.endChunk();
+      },
+      break: () => {
+        if (this.#state === 'open') this.#state = 'broken';
+      },
+    });
+  }
+
+  /**
+   * Ends the entry and lets the next writer begin. Resolves with its id when it is durable: it survives any
+   * crash from then on. Rejects with `WAL_FAILED` if that can no longer happen; whether the next
+   * recovery finds the entry is then unknown.
+   *
+   * Throws a TypeError, and changes nothing, if the entry is not open or a chunk is unfinished.
+   */
+  commit(): Promise<EntryId> {
+    return new Promise((resolve, reject) => {
+      this.#assertWritable();
+      this.#state = 'committed';
+      this.#log.commit(this.#entry, { durable: () => resolve(this.id), failed: reject });
+    });
+  }
+
+  /**
+   * Forgets the entry. Resolves when the next writer has the place; nothing of the entry is ever recovered.
+   * A TypeError if the entry was committed; otherwise idempotent.
+   */
+  async rollback(): Promise<void> {
+    if (this.#state === 'committed') throw new TypeError(`entry ${this.id} has been committed`);
+    this.#state = 'rolled back';
+    if (this.#log.isOpen(this.#entry)) await this.#log.rollback(this.#entry);
+  }
+
+  /** Rolls the entry back unless it has been committed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#state !== 'committed') await this.rollback();
+  }
+
+  async #writePieces(data: Uint8Array): Promise<void> {
+    const { queue, maxPendingBytes, pieceBytes } = this.#log;
+    for (let from = 0; from < data.length;) {
+      this.#assertOpen();
+      const piece = data.subarray(from, from + pieceBytes);
+      this.#log.buffer.writeChunkData(piece);
+      from += piece.length;
+      if (this.#log.buffer.pendingBytes >= pieceBytes) queue.spill();
+      // While this waits the log may fail or be shut down, or the entry be rolled back: hence the check above.
+      if (queue.pendingBytes + pieceBytes > maxPendingBytes) await queue.pendingAtMost(Math.max(0, maxPendingBytes - pieceBytes));
+    }
+  }
+
+  #assertWritable(): void {
+    this.#assertOpen();
+    if (this.#isBusy) throw new TypeError(`entry ${this.id} has a chunk that is not finished`);
+  }
+
+  #assertOpen(): void {
+    if (this.#state === 'committed' || this.#state === 'rolled back') {
+      throw new TypeError(`entry ${this.id} has been ${this.#state}`);
+    }
+    const { refusal } = this.#log;
+    if (refusal !== undefined) throw refusal;
+    if (this.#state === 'broken') throw new TypeError(`entry ${this.id} has an incomplete chunk and can only be rolled back`);
+  }
+}
+
+/** What a ChunkWriter may do to its entry. */
+interface ChunkTarget {
+  write(data: Uint8Array): Promise<void>;
+  finish(): ChunkRecord;
+  break(): void;
+}
+
+/** Writes the data of one chunk in pieces. */
+export class ChunkWriter {
+  /** The length of the chunk's data in bytes. */
+  readonly length: number;
+  readonly #target: ChunkTarget;
+  #written = 0;
+  #state: 'open' | 'writing' | 'finished' = 'open';
+
+  /** @internal */
+  constructor(length: number, target: ChunkTarget) {
+    this.length = length;
+    this.#target = target;
+  }
+
+  /**
+   * Writes the next bytes. Await it before the next call: it waits while the log has too much pending, which is
+   * what keeps memory constant. `data` must not change until it resolves.
+   *
+   * Throws a RangeError, and writes nothing, for more bytes than the chunk has left.
+   */
+  async write(data: ChunkData): Promise<void> {
+    const bytes = chunkBytes(data);
+    this.#assertOpen();
+    const left = this.length - this.#written;
+    if (bytes.length > left) throw new RangeError(`the chunk has room for ${left} more bytes, not ${bytes.length}`);
+    this.#written += bytes.length;
+    this.#state = 'writing';
+    try {
+      await this.#target.write(bytes);
+    } finally {
+      this.#state = 'open';
+    }
+  }
+
+  /** Ends the chunk. A RangeError if bytes are missing: the entry can then only be rolled back. */
+  async finish(): Promise<ChunkRecord> {
+    this.#assertOpen();
+    this.#state = 'finished';
+    const left = this.length - this.#written;
+    if (left > 0) {
+      this.#target.break();
+      throw new RangeError(`the chunk lacks ${left} of its ${this.length} bytes; its entry can only be rolled back`);
+    }
+    return this.#target.finish();
+  }
+
+  #assertOpen(): void {
+    if (this.#state === 'writing') throw new TypeError('the chunk is already being written to: await the call before');
+    if (this.#state === 'finished') throw new TypeError('the chunk has been finished');
+  }
+}

@@ -1,0 +1,400 @@
+import { EventEmitter } from 'node:events';
+import path from 'node:path';
+import { systemEnvironment, type Environment } from '../base/environment.js';
+import { toWalError, WalError } from '../base/errors.js';
+import { show } from '../base/bytes.js';
+import { assertChunkLength, chunkBytes, type ChunkData, type CommittedEntry, type EntryId } from '../contracts/entry.js';
+import { LogPosition } from '../contracts/log-position.js';
+import { resolveOptions, type ResolvedOptions, type WalOptions } from '../contracts/options.js';
+import { entryLength } from '../contracts/segment-format.js';
+import type { DirectoryLock, FileHandle } from '../files/file-manager.js';
+import { ActiveSegment } from '../flow/active-segment.js';
+import { Checkpointer } from '../flow/checkpointer.js';
+import { CommitQueue } from '../flow/commit-queue.js';
+import { DirectorySync } from '../flow/directory-sync.js';
+import type { LogManagerOf } from '../flow/log-manager.js';
+import { closedError, LogWriter } from '../flow/log-writer.js';
+import { openForWriting, writeOpeningLink } from '../flow/opening.js';
+import { Recovery, type RecoveredLog, type RecoveryReport, type RecoveryTarget } from '../flow/recovery.js';
+import { SegmentPool } from '../flow/segment-pool.js';
+import { BlockPool } from '../segment/block-pool.js';
+import { ChunkSource } from '../segment/chunk-source.js';
+import { SegmentReader } from '../segment/segment-reader.js';
+import { SegmentScanner } from '../segment/segment-scanner.js';
+import type { Segment } from '../segment/segment.js';
+import { ChunkReader } from './chunk-reader.js';
+import { EntryWriter } from './entry-writer.js';
+
+/** What the log's owner provides. See `LogManagerOf` for what each method must do. */
+export interface LogManager extends LogManagerOf<WriteAheadLog> {}
+
+/** What a log reports besides what its methods return. */
+export interface WalEvents {
+  /** A segment's entries, the last of which is `lastId`, are safe in the owner's storage and gone from the log. */
+  checkpoint: [{ segmentId: number; lastId: EntryId }];
+  /** A checkpoint failed and is tried again after `retryInMs`; nothing was freed. */
+  checkpointFailed: [{ error: WalError; segmentId: number; attempt: number; retryInMs: number }];
+  /** The log went on to a new segment. */
+  segment: [{ segmentId: number }];
+  /** A write or sync failed: the log must be shut down and recovered. */
+  failed: [WalError];
+}
+
+/** Where a log stands. Counts are since it was opened. */
+export interface WalStats {
+  readonly nextId: EntryId;
+  readonly commits: number;
+  readonly flushes: number;
+  readonly flushedBytes: number;
+  /** Bytes accepted but not yet durable. */
+  readonly pendingBytes: number;
+  /** Callers in line for the writer's place. */
+  readonly waitingWriters: number;
+  /** Segments closed but not yet checkpointed. */
+  readonly segmentsToCheckpoint: number;
+  readonly segmentsCreated: number;
+  readonly segmentsRecycled: number;
+  /** Files that are ready for the next segments. */
+  readonly spareSegments: number;
+  readonly lastCheckpointError: WalError | undefined;
+}
+
+/**
+ * A segmented write-ahead log. When a commit has resolved, its entry survives a crash of the process,
+ * the operating system and the power.
+ */
+export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDisposable {
+  readonly #directory: string;
+  readonly #manager: LogManager;
+  readonly #options: ResolvedOptions;
+  readonly #environment: Environment;
+  readonly #queue: CommitQueue;
+  readonly #pool: SegmentPool;
+  readonly #checkpointer: Checkpointer;
+  readonly #directorySync: DirectorySync;
+  /** The segments that can be read, by id. */
+  readonly #segments = new Map<number, Segment>();
+  // Set while the log is opened, before anybody else has it.
+  #lock: DirectoryLock | undefined;
+  #recovery!: RecoveryReport;
+  #active!: ActiveSegment;
+  #writer!: LogWriter;
+  #abandoned: ReadonlySet<Segment> = new Set();
+  #shutdown: Promise<void> | undefined;
+
+  private constructor(directory: string, manager: LogManager, options: ResolvedOptions, environment: Environment) {
+    super();
+    this.#directory = directory;
+    this.#manager = manager;
+    this.#options = options;
+    this.#environment = environment;
+    this.#queue = new CommitQueue({
+      onFlushed: () => this.#writer?.pump(),
+      onFailed: (error) => this.#fail(error),
+    });
+    this.#directorySync = new DirectorySync(options.fileManager, directory, (cause) => this.#queue.fail(cause));
+    this.#pool = new SegmentPool(directory, options, this.#directorySync, environment);
+    this.#checkpointer = new Checkpointer(this.#pool, environment, {
+      persist: (segment) => this.#persist(segment),
+      onCheckpointed: (segmentId, lastId) => {
+        // From here on nobody new can pin the segment: its file is about to be used again.
+        this.#segments.delete(segmentId);
+        this.#report('checkpoint', { segmentId, lastId });
+      },
+      onFailed: (error, segmentId, attempt, retryInMs) => {
+        this.#report('checkpointFailed', { error, segmentId, attempt, retryInMs });
+      },
+    });
+  }
+
+  /**
+   * Creates or recovers the log in `directory` and takes ownership of it. Resolves when `manager` has taken
+   * every entry that was not checkpointed, and all of them are proven durable.
+   *
+   * Rejects with `WAL_LOCKED`, `WAL_CORRUPT`, `WAL_UNSUPPORTED_VERSION`, `WAL_READ_ONLY`, `WAL_NO_SPACE`, `WAL_IO` or
+   * `WAL_LOG_MANAGER_FAILED`; the log is then as it was, and can be recovered again. A TypeError or RangeError
+   * for bad arguments.
+   */
+  static recover(directory: string, manager: LogManager, options?: WalOptions): Promise<WriteAheadLog> {
+    return WriteAheadLog.recoverWith(systemEnvironment, directory, manager, options);
+  }
+
+  /** @internal `recover` with the clock and the randomness of `environment`. */
+  static async recoverWith(
+    environment: Environment, directory: string, manager: LogManager, options?: WalOptions,
+  ): Promise<WriteAheadLog> {
+    assertDirectory(directory);
+    assertManager(manager);
+    const log = new WriteAheadLog(path.resolve(directory), manager, resolveOptions(options), environment);
+    await log.#open();
+    return log;
+  }
+
+  /** What was found when the log was opened. */
+  get recovery(): RecoveryReport {
+    return this.#recovery;
+  }
+
+  /**
+   * Waits for the writer's place and begins an entry. Others wait until it is committed or rolled back, so
+   * do not keep it longer than writing takes. An aborted `signal` gives up the place in line.
+   *
+   * Rejects with `WAL_CLOSED`, `WAL_FAILED`, `WAL_NO_SPACE` or `WAL_IO` (no next segment could be made; nothing is
+   * lost, try again), or the signal's reason.
+   */
+  async beginEntry(options: { signal?: AbortSignal } = {}): Promise<EntryWriter> {
+    const signal = options?.signal;
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      throw new TypeError(`signal must be an AbortSignal, not ${show(signal)}`);
+    }
+    return new EntryWriter(this.#writer, await this.#writer.begin(signal));
+  }
+
+  /**
+   * Writes a whole entry of one chunk, or of one chunk per element of an array, and resolves when it is
+   * durable. The fast path: all entries of one moment share one flush. `data` must not change until then.
+   *
+   * Rejects as `beginEntry` and `EntryWriter.commit` do, with `WAL_TOO_LARGE` for a chunk above 2^32 - 1 bytes, and with
+   * a TypeError for any other type.
+   */
+  append(data: ChunkData | readonly ChunkData[]): Promise<CommittedEntry> {
+    let chunks: readonly Uint8Array[];
+    let dataLength = 0;
+    try {
+      chunks = Array.isArray(data) ? data.map(chunkBytes) : [chunkBytes(data as ChunkData)];
+      for (const { length } of chunks) {
+        assertChunkLength(length);
+        dataLength += length;
+      }
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    const length = entryLength(chunks.length, dataLength);
+    if (length > this.#options.maxPendingBytes) return this.#appendLarge(chunks);
+    return this.#writer.append(chunks, length);
+  }
+
+  /**
+   * Opens the chunk at `position` for reading, once its entry is durable. Its segment's file is not used
+   * again until the reader is closed.
+   *
+   * Rejects with `WAL_POSITION_GONE` if the segment has been checkpointed, the entry was rolled back or nothing was
+   * ever written there; with `WAL_CORRUPT` if no chunk begins there; with `WAL_FAILED` or `WAL_CLOSED`; with a
+   * TypeError for anything but a LogPosition.
+   */
+  async readAt(position: LogPosition): Promise<ChunkReader> {
+    if (!(position instanceof LogPosition)) throw new TypeError(`position must be a LogPosition, not ${show(position)}`);
+    if (this.#shutdown !== undefined) throw closedError();
+    const { segmentId, offset } = position;
+    const segment = this.#segments.get(segmentId);
+    if (segment === undefined || offset < segment.start || offset >= segment.end) throw goneError(position);
+    // Pinned before anything is awaited: the segment may be checkpointed at any time.
+    segment.pin();
+    try {
+      if (offset >= segment.durableEnd) await this.#queue.whenDurable(segment, offset);
+      return new ChunkReader(segment, await ChunkSource.open(segment, position, segment.durableEnd));
+    } catch (error) {
+      segment.unpin();
+      throw error;
+    }
+  }
+
+  /**
+   * Closes the active segment now, whatever it holds. Resolves when it is queued for its checkpoint; does
+   * nothing if it holds no entry. Waits for its turn like a writer, and rejects as `beginEntry` does.
+   */
+  checkpointActive(): Promise<void> {
+    return this.#writer.rotate();
+  }
+
+  stats(): WalStats {
+    return {
+      nextId: this.#active.nextId,
+      commits: this.#queue.commits,
+      flushes: this.#queue.flushes,
+      flushedBytes: this.#queue.flushedBytes,
+      pendingBytes: this.#queue.pendingBytes,
+      waitingWriters: this.#writer.waiting,
+      segmentsToCheckpoint: this.#checkpointer.segments.length,
+      segmentsCreated: this.#pool.created,
+      segmentsRecycled: this.#pool.recycled,
+      spareSegments: this.#pool.spareCount,
+      lastCheckpointError: this.#checkpointer.lastError,
+    };
+  }
+
+  /**
+   * Takes no new work, rolls back an entry that is still open, brings everything accepted to the disk,
+   * waits for a running checkpoint to end, however long that takes, and gives up the directory. Never rejects because of an
+   * earlier failure. Idempotent: every call resolves when all of that is done.
+   */
+  shutdown(): Promise<void> {
+    this.#shutdown ??= this.#close();
+    return this.#shutdown;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
+  async #open(): Promise<void> {
+    const { fileManager } = this.#options;
+    const started = this.#environment.now();
+    const opened: FileHandle[] = [];
+    try {
+      await fileManager.createDirectory(this.#directory);
+      this.#lock = await fileManager.lock(this.#directory, (cause) => this.#queue.fail(cause));
+      const recovered = await new Recovery(this.#directory, this.#options, this.#recoveryTarget(), opened).run();
+      await this.#goOn(recovered, opened);
+      const { entries, bytes, tornBytes, segments } = recovered;
+      const durationMs = this.#environment.now() - started;
+      this.#recovery = { segments: segments.length, entries, bytes, tornBytes, durationMs };
+    } catch (error) {
+      await this.#abandonOpening(opened);
+      throw toWalError(error, `the log in ${this.#directory} cannot be opened`);
+    }
+  }
+
+  /** Makes a recovered log ready for writing, and hands over what waits for its checkpoint. */
+  async #goOn(recovered: RecoveredLog, opened: FileHandle[]): Promise<void> {
+    const blocks = new BlockPool(this.#options.bufferBytes, this.#options.maxPendingBytes);
+    const parts = {
+      directory: this.#directory,
+      options: this.#options,
+      environment: this.#environment,
+      queue: this.#queue,
+      pool: this.#pool,
+      directorySync: this.#directorySync,
+      blocks,
+    };
+    const buffer = await openForWriting(recovered, parts);
+    opened.push(buffer.segment.file);
+    const events = {
+      onSealed: (segment: Segment) => this.#checkpointer.enqueue(segment),
+      onChanged: (segment: Segment) => {
+        this.#segments.set(segment.segmentId, segment);
+        this.#report('segment', { segmentId: segment.segmentId });
+      },
+      onSuccessor: (error: WalError | undefined) => {
+        if (error === undefined) this.#writer.pump();
+        else this.#writer.successorFailed(error);
+      },
+    };
+    this.#active = new ActiveSegment({ ...parts, events }, buffer, recovered.lastId + 1);
+    this.#writer = new LogWriter(this.#active, this.#queue, this.#options);
+    await writeOpeningLink(buffer, recovered, parts);
+    const live = new Set([...recovered.segments, buffer.segment]);
+    for (const file of opened) if (![...live].some((segment) => segment.file === file)) await file.close();
+    this.#abandoned = recovered.abandoned;
+    for (const segment of live) this.#segments.set(segment.segmentId, segment);
+    for (const segment of recovered.segments) if (segment !== buffer.segment) this.#checkpointer.enqueue(segment);
+  }
+
+  /** Lets go of everything after a failure to open. The error that is reported is the first one. */
+  async #abandonOpening(opened: readonly FileHandle[]): Promise<void> {
+    await this.#pool.close().catch(() => undefined);
+    for (const file of opened) await file.close().catch(() => undefined);
+    await this.#lock?.release().catch(() => undefined);
+  }
+
+  async #close(): Promise<void> {
+    await this.#writer.close(this.#environment);
+    await this.#checkpointer.stop();
+    await this.#active.close();
+    for (const segment of this.#segments.values()) await segment.close();
+    await this.#lock?.release();
+  }
+
+  #fail(error: WalError): void {
+    this.#writer?.fail(error);
+    void this.#checkpointer.stop();
+    this.#report('failed', error);
+  }
+
+  async #appendLarge(chunks: readonly Uint8Array[]): Promise<CommittedEntry> {
+    const writer = await this.beginEntry();
+    try {
+      const records = [];
+      for (const chunk of chunks) records.push(await writer.writeChunk(chunk));
+      return { id: await writer.commit(), chunks: records };
+    } finally {
+      await writer[Symbol.asyncDispose]();
+    }
+  }
+
+  /** Hands a closed segment to the owner. An abandoned one has nothing the owner wants. */
+  async #persist(segment: Segment): Promise<void> {
+    if (this.#abandoned.has(segment)) return;
+    const scanner = await SegmentScanner.open(segment, {
+      blockBytes: this.#options.bufferBytes,
+      end: segment.durableEnd,
+      after: segment.formatVersion === 0 ? segment.segmentId - 1 : 0,
+    });
+    const reader = new SegmentReader(scanner, segment.durableEnd);
+    try {
+      await this.#manager.checkpointTo(segment.lastId, reader, this);
+    } catch (error) {
+      throw managerError('checkpointTo', error, segment);
+    } finally {
+      reader.close();
+    }
+  }
+
+  #recoveryTarget(): RecoveryTarget {
+    const manager = this.#manager;
+    return {
+      async shouldRecover(segment) {
+        if (manager.shouldRecoverSegment === undefined) return true;
+        try {
+          return assertRecovery(await manager.shouldRecoverSegment(segment)) === 'recover';
+        } catch (error) {
+          throw managerError('shouldRecoverSegment', error, segment);
+        }
+      },
+      recover(entry) {
+        try {
+          const settled = manager.recover(entry);
+          if (typeof settled?.then !== 'function') return undefined;
+          return Promise.resolve(settled).catch((error: unknown) => {
+            throw managerError('recover', error, entry.segment);
+          });
+        } catch (error) {
+          throw managerError('recover', error, entry.segment);
+        }
+      },
+    };
+  }
+
+  /** Emits from a microtask of its own: a listener that throws must not break off what the log is doing. */
+  #report<Name extends keyof WalEvents>(name: Name, ...details: WalEvents[Name]): void {
+    queueMicrotask(() => (this as EventEmitter).emit(name, ...details));
+  }
+}
+
+function assertDirectory(directory: unknown): void {
+  if (typeof directory !== 'string') throw new TypeError(`directory must be a string, not ${show(directory)}`);
+  if (directory === '') throw new RangeError('directory must not be empty');
+}
+
+function assertManager(manager: unknown): void {
+  const candidate = manager as Partial<LogManager> | null | undefined;
+  for (const method of ['recover', 'checkpointTo'] as const) {
+    if (typeof candidate?.[method] !== 'function') throw new TypeError(`the LogManager must have a method ${method}`);
+  }
+}
+
+function assertRecovery(answer: unknown): 'recover' | 'abandon' {
+  if (answer === 'recover' || answer === 'abandon') return answer;
+  throw new TypeError(`shouldRecoverSegment must answer 'recover' or 'abandon', not ${show(answer)}`);
+}
+
+function managerError(method: string, cause: unknown, { segmentId }: { segmentId: number }): WalError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new WalError('WAL_LOG_MANAGER_FAILED', `the LogManager's ${method} failed: ${reason}`, { cause, segmentId });
+}
+
+function goneError({ segmentId, offset }: LogPosition): WalError {
+  const message = `nothing is stored at offset ${offset} of segment ${segmentId}: ` +
+    'it has been checkpointed, or was never written by this log';
+  return new WalError('WAL_POSITION_GONE', message, { segmentId, offset });
+}

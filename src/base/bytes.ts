@@ -1,0 +1,25 @@
+const TWO_TO_32 = 0x1_0000_0000;
+
+/** Writes an unsigned 64-bit little-endian integer. `value` is a safe integer. */
+export function writeU64(target: Buffer, value: number, at: number): void {
+  target.writeUInt32LE(value % TWO_TO_32, at);
+  target.writeUInt32LE(Math.floor(value / TWO_TO_32), at + 4);
+}
+
+/** Reads an unsigned 64-bit little-endian integer. Values above 2^53 lose precision but stay above 2^53. */
+export function readU64(source: Buffer, at: number): number {
+  return source.readUInt32LE(at) + source.readUInt32LE(at + 4) * TWO_TO_32;
+}
+
+/** `bytes` as a Buffer over the same memory. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** A value as a message shows it: short, and safe for any type. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'object' && value !== null) return `a ${value.constructor?.name ?? 'object'}`;
+  return String(value);
+}

@@ -1,0 +1,65 @@
+/**
+ * The errors a caller is expected to handle carry a stable `code`. A caller's own mistake (a wrong
+ * type, an option out of range) is a built-in TypeError or RangeError instead, and a broken
+ * invariant of the library is an AssertionError.
+ */
+export type WalErrorCode =
+  /** The log has been shut down. */
+  | 'WAL_CLOSED'
+  /** A write or sync failed: nothing more is acknowledged until the log is recovered again. */
+  | 'WAL_FAILED'
+  /** The disk is full. */
+  | 'WAL_NO_SPACE'
+  /** The operating system reported another error; it is the `cause`. */
+  | 'WAL_IO'
+  /** Bytes that were durable once are damaged or missing. */
+  | 'WAL_CORRUPT'
+  /** A segment was written in a format this version does not know. */
+  | 'WAL_UNSUPPORTED_VERSION'
+  /** Nothing is stored at this position any more, or not yet. */
+  | 'WAL_POSITION_GONE'
+  /** Another opening owns the directory. */
+  | 'WAL_LOCKED'
+  /** The file system is mounted read-only. */
+  | 'WAL_READ_ONLY'
+  /** A chunk is longer than the format can state. */
+  | 'WAL_TOO_LARGE'
+  /** The LogManager threw or rejected; its error is the `cause`. */
+  | 'WAL_LOG_MANAGER_FAILED';
+
+/** Where an error happened, and what caused it. */
+export interface WalErrorDetails {
+  readonly segmentId?: number;
+  readonly offset?: number;
+  readonly cause?: unknown;
+}
+
+export class WalError extends Error {
+  override readonly name = 'WalError';
+  readonly code: WalErrorCode;
+  /** The segment concerned, where there is one. */
+  readonly segmentId?: number;
+  /** The byte offset in that segment's file, where there is one. */
+  readonly offset?: number;
+
+  constructor(code: WalErrorCode, message: string, details: WalErrorDetails = {}) {
+    super(message, 'cause' in details ? { cause: details.cause } : undefined);
+    this.code = code;
+    if (details.segmentId !== undefined) this.segmentId = details.segmentId;
+    if (details.offset !== undefined) this.offset = details.offset;
+  }
+}
+
+const CODE_BY_ERRNO: Readonly<Record<string, WalErrorCode>> = {
+  ENOSPC: 'WAL_NO_SPACE',
+  EDQUOT: 'WAL_NO_SPACE',
+  EROFS: 'WAL_READ_ONLY',
+};
+
+/** `error` as a WalError: itself if it is one, else coded by its errno, with `error` as the cause. */
+export function toWalError(error: unknown, doing: string, details: WalErrorDetails = {}): WalError {
+  if (error instanceof WalError) return error;
+  const errno = (error as NodeJS.ErrnoException | undefined)?.code ?? '';
+  const reason = error instanceof Error ? error.message : String(error);
+  return new WalError(CODE_BY_ERRNO[errno] ?? 'WAL_IO', `${doing}: ${reason}`, { ...details, cause: error });
+}

@@ -1,0 +1,39 @@
+import { show } from '../base/bytes.js';
+import { WalError } from '../base/errors.js';
+import type { LogPosition } from './log-position.js';
+import { MAX_CHUNK_LENGTH } from './segment-format.js';
+
+/** Numbers entries from 1 in the order in which they were begun: a safe integer, never given twice. */
+export type EntryId = number;
+
+/** What a chunk may be written from. Strings are stored as UTF-8. */
+export type ChunkData = Uint8Array | string;
+
+/** A chunk that has been written. */
+export interface ChunkRecord {
+  /** Where it can be read once its entry is durable. */
+  readonly position: LogPosition;
+  /** The checksum stored with it. It covers the position and the length too, so it is not the CRC-32 of the data alone. */
+  readonly crc: number;
+  /** The length of its data in bytes. */
+  readonly length: number;
+}
+
+/** An entry that is durable. */
+export interface CommittedEntry {
+  readonly id: EntryId;
+  readonly chunks: readonly ChunkRecord[];
+}
+
+/** The bytes of `data`, without a copy where they are bytes already. Throws a TypeError for any other type. */
+export function chunkBytes(data: ChunkData): Uint8Array {
+  if (typeof data === 'string') return Buffer.from(data, 'utf8');
+  if (data instanceof Uint8Array) return data;
+  throw new TypeError(`chunk data must be a Uint8Array or a string, not ${show(data)}`);
+}
+
+/** Throws `WAL_TOO_LARGE` for a chunk whose length the format cannot state. */
+export function assertChunkLength(length: number): void {
+  if (length <= MAX_CHUNK_LENGTH) return;
+  throw new WalError('WAL_TOO_LARGE', `a chunk has at most ${MAX_CHUNK_LENGTH} bytes, not ${length}`);
+}

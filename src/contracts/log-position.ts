@@ -1,0 +1,46 @@
+import { asBuffer, readU64, show, writeU64 } from '../base/bytes.js';
+
+/** Where a chunk stands in the log. Stays valid until the chunk's segment has been checkpointed. */
+export class LogPosition {
+  /** The length in bytes of a serialized position. */
+  static readonly SERIALIZED_LENGTH = 16;
+
+  /** The id of the segment. */
+  readonly segmentId: number;
+  /** The byte offset in the segment's file at which the chunk's record begins. */
+  readonly offset: number;
+
+  /** Throws a RangeError unless both are safe integers, 0 or more. */
+  constructor(segmentId: number, offset: number) {
+    if (!isU53(segmentId)) throw new RangeError(`segmentId must be an integer from 0 to 2^53 - 1, not ${show(segmentId)}`);
+    if (!isU53(offset)) throw new RangeError(`offset must be an integer from 0 to 2^53 - 1, not ${show(offset)}`);
+    this.segmentId = segmentId;
+    this.offset = offset;
+  }
+
+  /** Sixteen bytes: the segment id, then the offset, each an unsigned 64-bit little-endian integer. */
+  serialize(): Uint8Array {
+    const bytes = Buffer.alloc(LogPosition.SERIALIZED_LENGTH);
+    writeU64(bytes, this.segmentId, 0);
+    writeU64(bytes, this.offset, 8);
+    return bytes;
+  }
+
+  /** The position that `serialize` turned into `bytes`. Throws a TypeError or RangeError for anything else. */
+  static deserialize(bytes: Uint8Array): LogPosition {
+    if (!(bytes instanceof Uint8Array)) throw new TypeError(`a serialized position is a Uint8Array, not ${show(bytes)}`);
+    if (bytes.length !== LogPosition.SERIALIZED_LENGTH) {
+      throw new RangeError(`a serialized position has ${LogPosition.SERIALIZED_LENGTH} bytes, not ${bytes.length}`);
+    }
+    const buffer = asBuffer(bytes);
+    return new LogPosition(readU64(buffer, 0), readU64(buffer, 8));
+  }
+
+  equals(other: LogPosition): boolean {
+    return this.segmentId === other.segmentId && this.offset === other.offset;
+  }
+}
+
+function isU53(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
+}

@@ -1,0 +1,94 @@
+import type { FileManager } from '../files/file-manager.js';
+import { NodeFileManager } from '../files/node-file-manager.js';
+import { show } from '../base/bytes.js';
+import { MAX_VERSION_INFO_LENGTH } from './segment-format.js';
+
+export interface RecoveryProgress {
+  readonly bytesRead: number;
+  readonly totalBytes: number;
+  readonly entries: number;
+}
+
+export interface WalOptions {
+  /** The size in bytes of a segment file, allocated before it is used. 4 KiB to 1 TiB; default 64 MiB. */
+  preallocateBytes?: number;
+  /**
+   * A segment that holds this many bytes is closed and checkpointed as soon as its successor is ready.
+   * Less than `preallocateBytes`: what lies between takes the commits of that moment. Default: three quarters of it.
+   */
+  checkpointAfterBytes?: number;
+  /** The size in bytes of one buffer for writing, and of the blocks recovery reads. 4 KiB to 64 MiB; default 1 MiB. */
+  bufferBytes?: number;
+  /** Bytes accepted but not yet durable; beyond it callers wait. At least `bufferBytes`; default 64 MiB. */
+  maxPendingBytes?: number;
+  /** Up to 255 bytes of your own, stored in the header of every segment written from now on. Default: none. */
+  versionInfo?: Uint8Array;
+  /** Where the log is stored. Default: a NodeFileManager. */
+  fileManager?: FileManager;
+  /** Called now and then during recovery. */
+  onRecoveryProgress?(progress: RecoveryProgress): void;
+}
+
+export type ResolvedOptions = Required<WalOptions>;
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** `options` with their defaults. Throws a TypeError or RangeError that echoes the value for anything unusable. */
+export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
+  if (typeof options !== 'object' || options === null) throw new TypeError(`options must be an object, not ${show(options)}`);
+  const preallocateBytes = integer('preallocateBytes', options.preallocateBytes ?? 64 * MIB, 4 * KIB, MIB * MIB);
+  const checkpointAfterBytes = integer(
+    'checkpointAfterBytes', options.checkpointAfterBytes ?? Math.floor(preallocateBytes * 0.75), 1, MIB * MIB,
+  );
+  if (checkpointAfterBytes >= preallocateBytes) {
+    throw new RangeError(
+      `checkpointAfterBytes (${checkpointAfterBytes}) must be less than preallocateBytes (${preallocateBytes})`,
+    );
+  }
+  const bufferBytes = integer('bufferBytes', options.bufferBytes ?? MIB, 4 * KIB, 64 * MIB);
+  const maxPendingBytes = integer('maxPendingBytes', options.maxPendingBytes ?? Math.max(64 * MIB, bufferBytes), 1, 16 * KIB * MIB);
+  if (maxPendingBytes < bufferBytes) {
+    throw new RangeError(`maxPendingBytes (${maxPendingBytes}) must be at least bufferBytes (${bufferBytes})`);
+  }
+  return {
+    preallocateBytes,
+    checkpointAfterBytes,
+    bufferBytes,
+    maxPendingBytes,
+    versionInfo: versionInfo(options.versionInfo ?? new Uint8Array()),
+    fileManager: fileManager(options.fileManager ?? new NodeFileManager()),
+    onRecoveryProgress: progressCallback(options.onRecoveryProgress ?? (() => undefined)),
+  };
+}
+
+function integer(name: string, value: unknown, least: number, most: number): number {
+  if (typeof value !== 'number') throw new TypeError(`${name} must be a number, not ${show(value)}`);
+  if (!Number.isSafeInteger(value) || value < least || value > most) {
+    throw new RangeError(`${name} must be an integer from ${least} to ${most}, not ${show(value)}`);
+  }
+  return value;
+}
+
+function versionInfo(value: unknown): Uint8Array {
+  if (!(value instanceof Uint8Array)) throw new TypeError(`versionInfo must be a Uint8Array, not ${show(value)}`);
+  if (value.length > MAX_VERSION_INFO_LENGTH) {
+    throw new RangeError(`versionInfo must have at most ${MAX_VERSION_INFO_LENGTH} bytes, not ${value.length}`);
+  }
+  return Uint8Array.from(value);
+}
+
+function fileManager(value: unknown): FileManager {
+  const methods = ['createDirectory', 'list', 'open', 'rename', 'remove', 'syncDirectory', 'lock'];
+  const candidate = value as Record<string, unknown> | null;
+  if (typeof candidate !== 'object' || candidate === null) throw new TypeError(`fileManager must be a FileManager, not ${show(value)}`);
+  for (const method of methods) {
+    if (typeof candidate[method] !== 'function') throw new TypeError(`fileManager must have a method ${method}`);
+  }
+  return value as FileManager;
+}
+
+function progressCallback(value: unknown): NonNullable<WalOptions['onRecoveryProgress']> {
+  if (typeof value !== 'function') throw new TypeError(`onRecoveryProgress must be a function, not ${show(value)}`);
+  return value as NonNullable<WalOptions['onRecoveryProgress']>;
+}

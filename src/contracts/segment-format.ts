@@ -1,0 +1,278 @@
+/**
+ * The bytes of a segment file, in both directions. No other module knows them.
+ *
+ * Format 1. Integers are little-endian. A segment is a header, then records back to back:
+ *
+ *     header   'okw' | version 1 | n u8 | version info, n bytes | segment id u64 | salt 8 bytes | CRC u32
+ *     link     5 | previous segment id u64 | previous end u64 | previous chain u32 | last id u64 | nonce u32 | CRC u32
+ *     mark     4 | durable up to u64 | CRC u32
+ *     entry    1 | entry id u64
+ *     chunk    2 | length u32 | data, length bytes | CRC u32
+ *     end      3 | chain u32
+ *
+ * - The header's CRC is CRC-32 (IEEE) of all bytes before it. It is also the segment's *seed*: as it
+ *   covers the id and the salt, which is drawn anew each time a file is put to use, every checksum
+ *   started from it is worthless in any other segment and in any other life of the same file.
+ * - The CRC of a link, mark or chunk covers the record from its marker on and starts from the seed
+ *   mixed with the record's offset (`startAt`), so a record is worthless at any other place.
+ * - The chain of an entry starts from the chain before it, mixed with the entry's offset, and covers
+ *   the entry record and then the CRC of each of its chunks, in order. A link's CRC starts a new
+ *   chain. So an end is valid only behind the very entries that stood before it when it was written.
+ * - A link begins every segment, and stands wherever a recovered log went on writing. It names where
+ *   the log ended before it, all of which was durable when the link was written. Its nonce makes
+ *   the chain behind it different from any chain that an earlier opening has begun at the same place.
+ * - A mark stands before the first record that each flush begins, unless that is a link. It says up
+ *   to which entry this segment was durable when it was written. It may stand between any two records.
+ *
+ * Format 0, the predecessor's: no ids, salts, links or marks; a chunk's CRC is CRC-32C of the data
+ * alone; an end is its marker alone. It is read, never written.
+ */
+import { crc32, crc32c } from '../base/crc32.js';
+import { asBuffer, readU64, writeU64 } from '../base/bytes.js';
+
+export const FORMAT_VERSION = 1;
+export const MAX_VERSION_INFO_LENGTH = 255;
+export const MAX_CHUNK_LENGTH = 0xffff_ffff;
+
+export const ENTRY_MARKER = 1;
+export const CHUNK_MARKER = 2;
+export const END_MARKER = 3;
+export const MARK_MARKER = 4;
+export const LINK_MARKER = 5;
+
+export const SALT_LENGTH = 8;
+export const ENTRY_LENGTH = 9;
+export const CHUNK_HEADER_LENGTH = 5;
+export const CHUNK_OVERHEAD = 9;
+export const END_LENGTH = 5;
+export const MARK_LENGTH = 13;
+export const LINK_LENGTH = 37;
+
+const MAGIC = Buffer.from('okw', 'latin1');
+const HEADER_FIXED_LENGTH = 25;
+export const MAX_HEADER_LENGTH = HEADER_FIXED_LENGTH + MAX_VERSION_INFO_LENGTH;
+const FORMAT_0_HEADER_FIXED_LENGTH = 5;
+
+/** What a segment's header says. */
+export interface SegmentHeader {
+  readonly formatVersion: number;
+  readonly versionInfo: Uint8Array;
+  /** Undefined in format 0, where the file's name is all there is. */
+  readonly segmentId: number | undefined;
+  readonly seed: number;
+  /** The offset of the first record. */
+  readonly length: number;
+}
+
+/** What a link says. */
+export interface Link {
+  /** 0 for the first segment of a log. */
+  readonly previousSegmentId: number;
+  /** Where the log ended in that segment. */
+  readonly previousEnd: number;
+  /** The chain there. */
+  readonly previousChain: number;
+  /** The highest entry id given out before. */
+  readonly lastId: number;
+}
+
+/** The length in bytes of an entry whose chunks hold `dataLength` bytes in all. */
+export function entryLength(chunkCount: number, dataLength: number): number {
+  return ENTRY_LENGTH + chunkCount * CHUNK_OVERHEAD + dataLength + END_LENGTH;
+}
+
+/**
+ * The value a record's checksum starts from: `seed` XOR the offset's low word XOR its high word times
+ * an odd constant. One record's bytes at two offsets below 4 GiB can never have the same checksum.
+ */
+export function startAt(seed: number, offset: number): number {
+  const high = Math.floor(offset / 0x1_0000_0000);
+  return (seed ^ offset ^ Math.imul(high, 0x9e3779b1)) >>> 0;
+}
+
+export function encodeHeader(segmentId: number, salt: Uint8Array, versionInfo: Uint8Array): Buffer {
+  const header = Buffer.alloc(HEADER_FIXED_LENGTH + versionInfo.length);
+  header.set(MAGIC, 0);
+  header[3] = FORMAT_VERSION;
+  header[4] = versionInfo.length;
+  header.set(versionInfo, 5);
+  const at = 5 + versionInfo.length;
+  writeU64(header, segmentId, at);
+  header.set(salt, at + 8);
+  header.writeUInt32LE(crc32(header.subarray(0, at + 16)), at + 16);
+  return header;
+}
+
+/**
+ * What the first bytes of a file are: a header, `unknown-version` with the version, or `invalid`.
+ * `bytes` are the file's first `MAX_HEADER_LENGTH` bytes, or all it has.
+ */
+export function decodeHeader(bytes: Buffer): SegmentHeader | { readonly unknownVersion: number } | undefined {
+  if (bytes.length < FORMAT_0_HEADER_FIXED_LENGTH || !bytes.subarray(0, 3).equals(MAGIC)) return undefined;
+  const formatVersion = bytes[3];
+  const infoEnd = 5 + bytes[4];
+  if (formatVersion > FORMAT_VERSION) return { unknownVersion: formatVersion };
+  const versionInfo = Uint8Array.from(bytes.subarray(5, infoEnd));
+  if (formatVersion === 0) {
+    if (bytes.length < infoEnd) return undefined;
+    return { formatVersion, versionInfo, segmentId: undefined, seed: 0, length: infoEnd };
+  }
+  const length = infoEnd + HEADER_FIXED_LENGTH - 5;
+  if (bytes.length < length) return undefined;
+  const seed = bytes.readUInt32LE(length - 4);
+  const segmentId = readU64(bytes, infoEnd);
+  if (crc32(bytes.subarray(0, length - 4)) !== seed || !Number.isSafeInteger(segmentId)) return undefined;
+  return { formatVersion, versionInfo, segmentId, seed, length };
+}
+
+/** Writes a link at `at`, to stand at `offset` of its segment. Returns its CRC, which is the new chain. */
+export function encodeLink(target: Buffer, at: number, seed: number, offset: number, link: Link, nonce: number): number {
+  target[at] = LINK_MARKER;
+  writeU64(target, link.previousSegmentId, at + 1);
+  writeU64(target, link.previousEnd, at + 9);
+  target.writeUInt32LE(link.previousChain, at + 17);
+  writeU64(target, link.lastId, at + 21);
+  target.writeUInt32LE(nonce, at + 29);
+  return sealRecord(target, at, LINK_LENGTH, seed, offset);
+}
+
+/** The link at `at`, with the chain it starts, or undefined if there is no valid one. Needs `LINK_LENGTH` bytes. */
+export function decodeLink(source: Buffer, at: number, seed: number, offset: number): (Link & { readonly chain: number }) | undefined {
+  if (source[at] !== LINK_MARKER || !isSealed(source, at, LINK_LENGTH, seed, offset)) return undefined;
+  return {
+    previousSegmentId: readU64(source, at + 1),
+    previousEnd: readU64(source, at + 9),
+    previousChain: source.readUInt32LE(at + 17),
+    lastId: readU64(source, at + 21),
+    chain: source.readUInt32LE(at + LINK_LENGTH - 4),
+  };
+}
+
+export function encodeMark(target: Buffer, at: number, seed: number, offset: number, durableUpTo: number): void {
+  target[at] = MARK_MARKER;
+  writeU64(target, durableUpTo, at + 1);
+  sealRecord(target, at, MARK_LENGTH, seed, offset);
+}
+
+/** How much the mark at `at` says was durable, or undefined if there is no valid one. Needs `MARK_LENGTH` bytes. */
+export function decodeMark(source: Buffer, at: number, seed: number, offset: number): number | undefined {
+  if (source[at] !== MARK_MARKER || !isSealed(source, at, MARK_LENGTH, seed, offset)) return undefined;
+  return readU64(source, at + 1);
+}
+
+export function encodeEntry(target: Buffer, at: number, id: number): void {
+  target[at] = ENTRY_MARKER;
+  writeU64(target, id, at + 1);
+}
+
+export function decodeEntryId(source: Buffer, at: number): number {
+  return readU64(source, at + 1);
+}
+
+/** The chain of an entry that has no chunks yet, from the chain before it and its record at `at`. */
+export function beginChain(previous: number, source: Buffer, at: number, offset: number): number {
+  return crc32(source.subarray(at, at + ENTRY_LENGTH), startAt(previous, offset));
+}
+
+const chainWord = Buffer.alloc(4);
+
+/** The chain of an entry after one more chunk. */
+export function extendChain(chain: number, chunkCrc: number): number {
+  chainWord.writeUInt32LE(chunkCrc, 0);
+  return crc32(chainWord, chain);
+}
+
+export function encodeChunkHeader(target: Buffer, at: number, length: number): void {
+  target[at] = CHUNK_MARKER;
+  target.writeUInt32LE(length, at + 1);
+}
+
+/** Writes a whole chunk at `at`, to stand at `offset` of its segment. Returns its CRC. */
+export function encodeChunk(target: Buffer, at: number, data: Uint8Array, seed: number, offset: number): number {
+  encodeChunkHeader(target, at, data.length);
+  target.set(data, at + CHUNK_HEADER_LENGTH);
+  return sealRecord(target, at, CHUNK_OVERHEAD + data.length, seed, offset);
+}
+
+export function decodeChunkLength(source: Buffer, at: number): number {
+  return source.readUInt32LE(at + 1);
+}
+
+/** How a chunk's checksum is formed in each format: begun over its header, then updated with its data. */
+export interface ChunkChecksum {
+  begin(header: Uint8Array, seed: number, offset: number): number;
+  update(crc: number, data: Uint8Array): number;
+}
+
+export const CHUNK_CHECKSUM: ChunkChecksum = {
+  begin: (header, seed, offset) => crc32(header, startAt(seed, offset)),
+  update: (crc, data) => crc32(data, crc),
+};
+
+const CHUNK_CHECKSUM_0: ChunkChecksum = {
+  begin: () => 0,
+  update: (crc, data) => crc32c(data, crc),
+};
+
+export function chunkChecksumOf(formatVersion: number): ChunkChecksum {
+  return formatVersion === 0 ? CHUNK_CHECKSUM_0 : CHUNK_CHECKSUM;
+}
+
+/** The length of an end record. */
+export function endLengthOf(formatVersion: number): number {
+  return formatVersion === 0 ? 1 : END_LENGTH;
+}
+
+export function encodeEnd(target: Buffer, at: number, chain: number): void {
+  target[at] = END_MARKER;
+  target.writeUInt32LE(chain, at + 1);
+}
+
+export function decodeEndChain(source: Buffer, at: number): number {
+  return source.readUInt32LE(at + 1);
+}
+
+/** Ends a record with the CRC of what stands before it, and returns that CRC. */
+function sealRecord(target: Buffer, at: number, length: number, seed: number, offset: number): number {
+  const crc = crc32(target.subarray(at, at + length - 4), startAt(seed, offset));
+  target.writeUInt32LE(crc, at + length - 4);
+  return crc;
+}
+
+function isSealed(source: Buffer, at: number, length: number, seed: number, offset: number): boolean {
+  return crc32(source.subarray(at, at + length - 4), startAt(seed, offset)) === source.readUInt32LE(at + length - 4);
+}
+
+/**
+ * The copy of a segment's tail that recovery keeps in `wal-tail` while it rewrites the tail in place:
+ *
+ *     'okt' | 1 | segment id u64 | seed u32 | offset u64 | length u64 | CRC u32 | data | CRC u32 of the data
+ */
+export interface TailCopy {
+  readonly segmentId: number;
+  readonly seed: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export const TAIL_HEADER_LENGTH = 36;
+const TAIL_MAGIC = Buffer.from('okt\u0001', 'latin1');
+
+export function encodeTailHeader(tail: TailCopy): Buffer {
+  const header = Buffer.alloc(TAIL_HEADER_LENGTH);
+  header.set(TAIL_MAGIC, 0);
+  writeU64(header, tail.segmentId, 4);
+  header.writeUInt32LE(tail.seed, 12);
+  writeU64(header, tail.offset, 16);
+  writeU64(header, tail.length, 24);
+  header.writeUInt32LE(crc32(header.subarray(0, 32)), 32);
+  return header;
+}
+
+/** What the first bytes of a tail copy say, or undefined if they are not whole. */
+export function decodeTailHeader(bytes: Uint8Array): TailCopy | undefined {
+  const header = asBuffer(bytes);
+  if (header.length < TAIL_HEADER_LENGTH || !header.subarray(0, 4).equals(TAIL_MAGIC)) return undefined;
+  if (crc32(header.subarray(0, 32)) !== header.readUInt32LE(32)) return undefined;
+  return { segmentId: readU64(header, 4), seed: header.readUInt32LE(12), offset: readU64(header, 16), length: readU64(header, 24) };
+}

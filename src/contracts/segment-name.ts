@@ -1,0 +1,36 @@
+/**
+ * The names of the log's files. Everything else in the directory is somebody else's and left alone.
+ *
+ *     wal-{id}      a segment
+ *     wal-{id}-cp   a segment that has been checkpointed: its file is spare
+ *     wal-0-cp      a spare file that was never used
+ *     wal-tail      a copy of the last segment's tail while recovery rewrites it
+ *     LOCK          the owner of the directory
+ */
+const NAME = /^wal-(0|[1-9][0-9]{0,15})(-cp)?$/;
+
+export const TAIL_FILE_NAME = 'wal-tail';
+export const NEW_SPARE_NAME = 'wal-0-cp';
+
+export interface SegmentName {
+  readonly id: number;
+  readonly checkpointed: boolean;
+}
+
+/** What `name` says, or undefined if it is not a segment's name. */
+export function parseSegmentName(name: string): SegmentName | undefined {
+  const match = NAME.exec(name);
+  if (match === null) return undefined;
+  const id = Number(match[1]);
+  const checkpointed = match[2] !== undefined;
+  if (!Number.isSafeInteger(id) || (id === 0 && !checkpointed)) return undefined;
+  return { id, checkpointed };
+}
+
+export function segmentName(id: number): string {
+  return `wal-${id}`;
+}
+
+export function checkpointedName(id: number): string {
+  return `wal-${id}-cp`;
+}

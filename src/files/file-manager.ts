@@ -1,0 +1,79 @@
+/**
+ * The contract between the log and its storage. Everything the log does to a disk goes through
+ * here, so an implementation decides what a crash can leave behind, and the log promises no more
+ * than this contract does. `segmented-wal/testing` has a suite that checks an implementation.
+ *
+ * Errors are thrown as the operating system names them (`error.code`: `ENOENT`, `ENOSPC`, `EIO`, …);
+ * giving them a meaning is the caller's business. Only `lock` throws a WalError, `WAL_LOCKED`.
+ */
+export interface FileManager {
+  /** Creates `directory` and its missing parents, each durably. An existing directory is left alone. */
+  createDirectory(directory: string): Promise<void>;
+
+  /** The names of the regular files directly in `directory`, in any order: no subdirectories, no symbolic links. */
+  list(directory: string): Promise<string[]>;
+
+  /** Opens a file. The handle stays bound to the file, not to its name, through renames and removal. */
+  open(path: string, options: OpenOptions): Promise<FileHandle>;
+
+  /** Renames a file within its directory, atomically replacing one that has the new name. Durable after `syncDirectory`. */
+  rename(from: string, to: string): Promise<void>;
+
+  /** Removes a file's name. Durable after `syncDirectory`. */
+  remove(path: string): Promise<void>;
+
+  /** Resolves when every creation, rename and removal in `directory` that had resolved before the call is durable. */
+  syncDirectory(directory: string): Promise<void>;
+
+  /**
+   * Takes ownership of `directory`, exclusive across this process, its threads and other processes,
+   * or rejects with `WAL_LOCKED`. `onCompromised` is called at once, at most once, should ownership
+   * be lost before `release`.
+   */
+  lock(directory: string, onCompromised: (cause: Error) => void): Promise<DirectoryLock>;
+}
+
+export interface OpenOptions {
+  /** `read` and `write` need the file to exist; `write` also reads; `create` is `write` that creates a missing file, empty. */
+  readonly access: 'read' | 'write' | 'create';
+  /** Asks for writes that are durable when they resolve, saving the separate `sync`. May be ignored: see `FileHandle.durableWrites`. */
+  readonly durableWrites?: boolean;
+}
+
+/** An open file. Operations may run side by side; overlapping writes and a `close` beside another operation may not. */
+export interface FileHandle {
+  /** True when a resolved `write` is as durable as if `sync` had followed it. */
+  readonly durableWrites: boolean;
+
+  /** Reads into `target` from `position`. Resolves with the number of bytes read: 0 only at or past the end of the file, and possibly fewer than asked for. */
+  read(target: Uint8Array, position: number): Promise<number>;
+
+  /**
+   * Writes `parts` one behind the other from `position`, growing the file if need be (a gap reads as
+   * zeros). Resolves with the number of bytes written: at least 1, and possibly fewer than given.
+   * The parts must not change until it settles. Any number of parts and bytes may be passed.
+   */
+  write(parts: readonly Uint8Array[], position: number): Promise<number>;
+
+  /**
+   * Resolves when every write and truncation of this file that had resolved before the call is
+   * durable, whichever handle it came through. After a rejection, what had been written since the last sync may be lost even
+   * if a later sync succeeds.
+   */
+  sync(): Promise<void>;
+
+  /** Sets the file's length; what is added reads as zeros. */
+  truncate(length: number): Promise<void>;
+
+  /** The file's length in bytes. */
+  size(): Promise<number>;
+
+  /** Closes the handle. Later operations reject. */
+  close(): Promise<void>;
+}
+
+/** The ownership of a directory, held until it is released or the process ends. */
+export interface DirectoryLock {
+  /** Gives the directory up. Idempotent. */
+  release(): Promise<void>;
+}

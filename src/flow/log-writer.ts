@@ -1,0 +1,309 @@
+import { assert } from '../base/assert.js';
+import { deferred, type Deferred } from '../base/async.js';
+import type { Environment } from '../base/environment.js';
+import { WalError } from '../base/errors.js';
+import type { ChunkRecord, CommittedEntry, EntryId } from '../contracts/entry.js';
+import type { ResolvedOptions } from '../contracts/options.js';
+import { entryLength } from '../contracts/segment-format.js';
+import type { CommitWaiter, Savepoint, SegmentBuffer } from '../segment/segment-buffer.js';
+import { drawNonce, type ActiveSegment } from './active-segment.js';
+import type { CommitQueue } from './commit-queue.js';
+
+/** Somebody who wants the writer's place. */
+interface Request {
+  /** The bytes it will write at least. */
+  readonly length: number;
+  /** Whether it is carried out although the log is being shut down: it needs nothing more from its caller. */
+  readonly isComplete: boolean;
+  /** Its caller has given up. */
+  isCancelled: boolean;
+  start(): void;
+  refuse(error: WalError): void;
+}
+
+/** The entry that has the writer's place. */
+export interface OpenEntry {
+  readonly id: EntryId;
+  readonly savepoint: Savepoint;
+  /** Settles when the entry has been rolled back, once that has begun. */
+  rollback?: Promise<void>;
+}
+
+const EMPTY_ENTRY_LENGTH = entryLength(0, 0);
+
+/** A whole entry on its way from `append` to the disk. */
+class Append implements Request, CommitWaiter, CommittedEntry {
+  readonly isComplete = true;
+  isCancelled = false;
+  id = 0;
+  chunks: readonly ChunkRecord[] = [];
+
+  constructor(
+    readonly writer: LogWriter,
+    readonly data: readonly Uint8Array[],
+    readonly length: number,
+    readonly resolve: (entry: CommittedEntry) => void,
+    readonly reject: (error: WalError) => void,
+  ) {}
+
+  start(): void {
+    this.writer.writeWhole(this);
+  }
+
+  durable(): void {
+    this.resolve({ id: this.id, chunks: this.chunks });
+  }
+
+  failed(error: WalError): void {
+    this.reject(error);
+  }
+
+  refuse(error: WalError): void {
+    this.reject(error);
+  }
+}
+
+/**
+ * The one place from which entries are written. Whoever wants to write queues here; an entry keeps the
+ * place until it is committed or rolled back, and then the next in line has it.
+ */
+export class LogWriter {
+  readonly #active: ActiveSegment;
+  readonly #queue: CommitQueue;
+  readonly #maxPendingBytes: number;
+  readonly #pieceBytes: number;
+  #requests: Request[] = [];
+  /** The requests before this index have been dealt with. */
+  #head = 0;
+  #open: OpenEntry | undefined;
+  #isClosed = false;
+  #idle: Deferred<void> | undefined;
+
+  constructor(active: ActiveSegment, queue: CommitQueue, { maxPendingBytes, bufferBytes }: ResolvedOptions) {
+    this.#active = active;
+    this.#queue = queue;
+    this.#maxPendingBytes = maxPendingBytes;
+    this.#pieceBytes = bufferBytes;
+  }
+
+  get buffer(): SegmentBuffer {
+    return this.#active.buffer;
+  }
+
+  get queue(): CommitQueue {
+    return this.#queue;
+  }
+
+  get maxPendingBytes(): number {
+    return this.#maxPendingBytes;
+  }
+
+  /** How much of a chunk is written at once, and from how much on memory is freed by writing an open entry out. */
+  get pieceBytes(): number {
+    return this.#pieceBytes;
+  }
+
+  get waiting(): number {
+    return this.#requests.length - this.#head;
+  }
+
+  /** Why nothing can be written, if so. */
+  get refusal(): WalError | undefined {
+    return this.#queue.failure ?? (this.#isClosed ? closedError() : undefined);
+  }
+
+  /** Writes an entry of `length` bytes in all, in its turn. Resolves when it is durable. */
+  append(data: readonly Uint8Array[], length: number): Promise<CommittedEntry> {
+    return new Promise((resolve, reject) => this.#submit(new Append(this, data, length, resolve, reject)));
+  }
+
+  /** Waits for the writer's place and takes it. */
+  begin(signal: AbortSignal | undefined): Promise<OpenEntry> {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const abort = () => {
+        request.isCancelled = true;
+        reject(signal?.reason);
+      };
+      const request: Request = {
+        length: EMPTY_ENTRY_LENGTH,
+        isComplete: false,
+        isCancelled: false,
+        start: () => {
+          signal?.removeEventListener('abort', abort);
+          const id = this.#active.nextId++;
+          this.#open = { id, savepoint: this.buffer.beginEntry(id) };
+          resolve(this.#open);
+        },
+        refuse: (error) => {
+          signal?.removeEventListener('abort', abort);
+          reject(error);
+        },
+      };
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#submit(request);
+    });
+  }
+
+  /** Closes the active segment if it holds entries. Resolves when it has been handed over. */
+  rotate(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#submit({
+        length: Infinity,
+        isComplete: false,
+        isCancelled: false,
+        start: () => this.#active.whenSealed().then(resolve, reject),
+        refuse: reject,
+      });
+    });
+  }
+
+  isOpen(entry: OpenEntry): boolean {
+    return this.#open === entry;
+  }
+
+  /** Completes the open entry and passes the place on. `waiter` hears when it is durable. */
+  commit(entry: OpenEntry, waiter: CommitWaiter): void {
+    assert(this.#open === entry, 'only the open entry is committed');
+    this.buffer.endEntry(entry.id, waiter);
+    this.#queue.request();
+    this.#release();
+  }
+
+  /** Forgets the open entry. Resolves when the place is free again; a failed log has nothing to forget. */
+  rollback(entry: OpenEntry): Promise<void> {
+    assert(this.#open === entry, 'only the open entry is rolled back');
+    entry.rollback ??= this.#rollback(entry);
+    return entry.rollback;
+  }
+
+  async #rollback(entry: OpenEntry): Promise<void> {
+    const { buffer } = this;
+    const { savepoint } = entry;
+    if (buffer.hasTakenSince(savepoint)) {
+      try {
+        // What is in flight may be part of the entry. Were the place given away now, the next entry's
+        // bytes could reach the disk first and be overwritten by these.
+        await this.#queue.flightSettled();
+      } catch {
+        this.#open = undefined;
+        return;
+      }
+    }
+    // A failure or another caller's flush may have come meanwhile, but nobody else could write: the place is still taken.
+    buffer.rewind(savepoint);
+    const gone = new WalError('WAL_POSITION_GONE', `entry ${entry.id} was rolled back`, {
+      segmentId: buffer.segment.segmentId,
+      offset: savepoint.offset,
+    });
+    this.#queue.rejectReaders(buffer.segment, savepoint.offset, gone);
+    this.#release();
+  }
+
+  /** Encodes a whole entry. Only for a request whose turn it is. */
+  writeWhole(append: Append): void {
+    const { buffer } = this;
+    append.id = this.#active.nextId++;
+    buffer.beginEntry(append.id);
+    append.chunks = append.data.map((data) => buffer.writeChunk(data));
+    buffer.endEntry(append.id, append);
+    this.#queue.request();
+    this.#active.changeIfFull();
+  }
+
+  /** Gives the place to those in line as far as there is room. To be called whenever room may have come. */
+  readonly pump = (): void => {
+    if (this.#open !== undefined || this.#queue.failure !== undefined) return;
+    this.#active.changeIfFull();
+    while (this.#open === undefined && this.#head < this.#requests.length) {
+      const request = this.#requests[this.#head];
+      if (!request.isCancelled && !this.#hasRoom(request.length)) return;
+      this.#head++;
+      if (!request.isCancelled) request.start();
+    }
+    if (this.#head === this.#requests.length) {
+      this.#requests = [];
+      this.#head = 0;
+    }
+    if (this.waiting === 0 && this.#queue.isIdle) this.#idle?.resolve();
+  };
+
+  /** Turns away those in line who cannot go on without the next segment, which could not be had. */
+  successorFailed(error: WalError): void {
+    while (this.#open === undefined && this.#head < this.#requests.length) {
+      const request = this.#requests[this.#head];
+      if (this.#active.fits(request.length)) break;
+      this.#head++;
+      if (!request.isCancelled) request.refuse(error);
+    }
+    if (this.#head < this.#requests.length) this.pump();
+    else if (this.#queue.isIdle) this.#idle?.resolve();
+  }
+
+  /** The queue has failed: turns away everybody in line. */
+  fail(error: WalError): void {
+    const requests = this.#requests.slice(this.#head);
+    this.#requests = [];
+    this.#head = 0;
+    for (const request of requests) if (!request.isCancelled) request.refuse(error);
+    this.#idle?.resolve();
+  }
+
+  /**
+   * Takes no more requests, rolls back the open entry, writes the whole entries still in line, and ends
+   * with a link, so that the next opening finds everything proven durable. Resolves when that is done
+   * or the log has failed.
+   */
+  async close(environment: Environment): Promise<void> {
+    this.#isClosed = true;
+    const closed = closedError();
+    for (const request of this.#requests.slice(this.#head)) {
+      if (request.isComplete || request.isCancelled) continue;
+      request.isCancelled = true;
+      request.refuse(closed);
+    }
+    if (this.#open !== undefined) await this.rollback(this.#open);
+    this.#idle = deferred();
+    this.pump();
+    if (this.#queue.failure === undefined) await this.#idle.promise;
+    // A log that fails on its last link has told everyone who waited, and there is nobody else to tell.
+    await this.#writeClosingLink(environment).catch(() => undefined);
+  }
+
+  async #writeClosingLink(environment: Environment): Promise<void> {
+    const { buffer } = this;
+    if (this.#queue.failure !== undefined || buffer.endsWithLink) return;
+    const link = {
+      previousSegmentId: buffer.segment.segmentId,
+      previousEnd: buffer.offset,
+      previousChain: buffer.chain,
+      lastId: this.#active.nextId - 1,
+    };
+    await new Promise<void>((resolve, reject) => {
+      buffer.writeLink(link, drawNonce(environment), { durable: resolve, failed: reject });
+      this.#queue.request();
+    });
+  }
+
+  #submit(request: Request): void {
+    const { refusal } = this;
+    if (refusal !== undefined) request.refuse(refusal);
+    else if (this.#open === undefined && this.waiting === 0 && this.#hasRoom(request.length)) request.start();
+    else this.#requests.push(request);
+  }
+
+  #hasRoom(length: number): boolean {
+    const pending = this.#queue.pendingBytes;
+    if (pending > 0 && pending + Math.min(length, this.#maxPendingBytes) > this.#maxPendingBytes) return false;
+    return this.#active.makeRoom(length);
+  }
+
+  #release(): void {
+    this.#open = undefined;
+    this.pump();
+  }
+}
+
+export function closedError(): WalError {
+  return new WalError('WAL_CLOSED', 'the log has been shut down');
+}

@@ -1,0 +1,58 @@
+import path from 'node:path';
+import type { Environment } from '../base/environment.js';
+import type { ResolvedOptions } from '../contracts/options.js';
+import type { BlockPool } from '../segment/block-pool.js';
+import type { Segment } from '../segment/segment.js';
+import { SegmentBuffer } from '../segment/segment-buffer.js';
+import { drawNonce } from './active-segment.js';
+import type { CommitQueue } from './commit-queue.js';
+import type { DirectorySync } from './directory-sync.js';
+import type { RecoveredLog } from './recovery.js';
+import type { SegmentPool } from './segment-pool.js';
+
+export interface OpeningParts {
+  readonly directory: string;
+  readonly options: ResolvedOptions;
+  readonly environment: Environment;
+  readonly queue: CommitQueue;
+  readonly pool: SegmentPool;
+  readonly directorySync: DirectorySync;
+  readonly blocks: BlockPool;
+}
+
+/** Where a recovered log goes on: in its last segment if that has room, else in a new one. */
+export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Promise<SegmentBuffer> {
+  await removeAliases(log, parts);
+  for (const name of log.spares) parts.pool.adopt(name);
+  const last = log.segments.at(-1);
+  const goesOn = last !== undefined && canGoOn(last, log, parts.options);
+  const segment = goesOn ? last : await parts.pool.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
+  return new SegmentBuffer(segment, parts.blocks, goesOn ? log.end : segment.start, log.chain);
+}
+
+/** Writes the link with which the log goes on. When it is durable everything recovered is proven durable too. */
+export function writeOpeningLink(buffer: SegmentBuffer, log: RecoveredLog, { queue, environment }: OpeningParts): Promise<void> {
+  const link = {
+    previousSegmentId: log.segments.at(-1)?.segmentId ?? 0,
+    previousEnd: log.end,
+    previousChain: log.chain,
+    lastId: log.lastId,
+  };
+  return new Promise((resolve, reject) => {
+    buffer.writeLink(link, drawNonce(environment), { durable: resolve, failed: reject });
+    queue.request();
+  });
+}
+
+/** A segment without entries always goes on: its successor could not have a name of its own. */
+function canGoOn(last: Segment, log: RecoveredLog, options: ResolvedOptions): boolean {
+  if (last.formatVersion === 0) return false;
+  if (last.lastId === 0) return true;
+  return !log.abandoned.has(last) && log.end < options.checkpointAfterBytes;
+}
+
+/** A file with two names must lose one before it is used again: the other would be a way to overwrite it. */
+async function removeAliases(log: RecoveredLog, { directory, options, directorySync }: OpeningParts): Promise<void> {
+  for (const name of log.aliases) await options.fileManager.remove(path.join(directory, name));
+  if (log.aliases.length > 0) await directorySync.sync();
+}

@@ -1,0 +1,254 @@
+import { WalError } from '../base/errors.js';
+import type { EntryId } from '../contracts/entry.js';
+import type { ResolvedOptions } from '../contracts/options.js';
+import { decodeLink, LINK_LENGTH, type Link } from '../contracts/segment-format.js';
+import { segmentName } from '../contracts/segment-name.js';
+import type { FileHandle } from '../files/file-manager.js';
+import { readFully } from '../files/transfer.js';
+import { damaged, Entry } from '../segment/segment-reader.js';
+import { SegmentScanner, wasDurable } from '../segment/segment-scanner.js';
+import type { RecoveredSegment, Segment } from '../segment/segment.js';
+import { readSegmentFiles, type SegmentFiles } from './segment-files.js';
+import { TailRewriter } from './tail-copy.js';
+
+/** What was found when a log was opened. */
+export interface RecoveryReport {
+  /** The segments that held the log, checkpointed ones not counted. */
+  readonly segments: number;
+  /** The entries handed to the LogManager. */
+  readonly entries: number;
+  /** Bytes read. */
+  readonly bytes: number;
+  /** Bytes of an entry at the end of the log that was never completed: cut off. */
+  readonly tornBytes: number;
+  readonly durationMs: number;
+}
+
+/** What recovery asks the log's owner. */
+export interface RecoveryTarget {
+  shouldRecover(segment: RecoveredSegment): Promise<boolean>;
+  /** Takes an entry; what it returns is awaited only if it is a promise. */
+  recover(entry: Entry): void | Promise<void>;
+}
+
+/** A log as its directory holds it: nothing has been changed yet but for bytes written again as they were. */
+export interface RecoveredLog {
+  /** The live segments in order; the last may go on. Their files are open. */
+  readonly segments: readonly Segment[];
+  /** Those of them whose entries the owner does not want. */
+  readonly abandoned: ReadonlySet<Segment>;
+  /** Where the last segment ends, and the chain there. */
+  readonly end: number;
+  readonly chain: number;
+  /** The highest entry id ever given out, as far as the log knows. */
+  readonly lastId: EntryId;
+  readonly spares: readonly string[];
+  readonly aliases: readonly string[];
+  readonly entries: number;
+  readonly bytes: number;
+  readonly tornBytes: number;
+}
+
+/** Reads a log from its first live entry to its last. One use. */
+export class Recovery {
+  readonly #directory: string;
+  readonly #options: ResolvedOptions;
+  readonly #target: RecoveryTarget;
+  readonly #opened: FileHandle[];
+  readonly #abandoned = new Set<Segment>();
+  #entries = 0;
+  #bytesRead = 0;
+  #totalBytes = 0;
+
+  /** Every file that is opened is added to `opened`, for the caller to close what it does not go on using. */
+  constructor(directory: string, options: ResolvedOptions, target: RecoveryTarget, opened: FileHandle[]) {
+    this.#directory = directory;
+    this.#options = options;
+    this.#target = target;
+    this.#opened = opened;
+  }
+
+  async run(): Promise<RecoveredLog> {
+    const { fileManager } = this.#options;
+    const files = await readSegmentFiles(fileManager, this.#directory, this.#opened);
+    const tail = new TailRewriter(fileManager, this.#directory);
+    if (files.hasTailCopy) await tail.redo(files.segments);
+    const { chain, unused } = await linkSegments(files, this.#options.bufferBytes);
+    this.#totalBytes = await totalSize(chain);
+    let lastId = 0;
+    for (const [i, { segment }] of chain.slice(0, -1).entries()) {
+      lastId = await this.#recoverClosed(segment, chain[i + 1].link, lastId);
+    }
+    const last = chain.at(-1)?.segment;
+    const end = last === undefined ? EMPTY_LOG : await this.#recoverLast(last, tail, lastId);
+    return {
+      ...end,
+      segments: chain.map(({ segment }) => segment),
+      abandoned: this.#abandoned,
+      spares: [...files.spares, ...unused.map(({ name }) => name)],
+      aliases: files.aliases,
+      entries: this.#entries,
+      bytes: this.#bytesRead,
+    };
+  }
+
+  /** Recovers a segment that has a successor, whose link says where it ends. Returns the highest id so far. */
+  async #recoverClosed(segment: Segment, next: Link | undefined, lastId: EntryId): Promise<EntryId> {
+    if (!(await this.#target.shouldRecover(segment))) {
+      this.#abandoned.add(segment);
+      return next?.lastId ?? lastId;
+    }
+    const scanner = await this.#scan(segment, lastId, next?.previousEnd);
+    await this.#deliver(scanner);
+    const isWhole = next === undefined || (scanner.end === next.previousEnd && isChain(segment, scanner, next));
+    if (!isWhole) throw damaged(segment, scanner.end, scanner.lastId);
+    segment.durableEnd = scanner.end;
+    return Math.max(scanner.lastId, next?.lastId ?? 0);
+  }
+
+  /**
+   * Recovers the last segment. Where the log ends, and that what it holds is durable, is settled before
+   * anything in it is shown: what the owner has been shown must still be there after the next crash.
+   */
+  async #recoverLast(segment: Segment, tail: TailRewriter, lastId: EntryId): Promise<LogEnd> {
+    const scanner = await this.#scan(segment, lastId, undefined);
+    // A link behind the last entry is written over when the log goes on: it has told what it had to tell.
+    let { end, chain } = scanner;
+    let last = 0;
+    for (let entry = await scanner.next(); entry !== undefined; entry = await scanner.next()) {
+      ({ end, chain } = scanner);
+      last = entry.id;
+    }
+    if (segment.formatVersion !== 0) {
+      if (await wasDurable(segment, scanner.end, this.#options.bufferBytes)) {
+        throw damaged(segment, scanner.end, scanner.lastId);
+      }
+      if (scanner.durableUpTo < end) await tail.rewrite(segment, scanner.durableUpTo, end);
+    } else {
+      await segment.file.sync();
+    }
+    const isWanted = await this.#target.shouldRecover(segment);
+    if (!isWanted) this.#abandoned.add(segment);
+    else if (last > 0) await this.#deliver(await this.#scan(segment, lastId, end));
+    segment.durableEnd = end;
+    segment.lastId = last;
+    return { end, chain, lastId: scanner.lastId, tornBytes: scanner.tornBytes };
+  }
+
+  #scan(segment: Segment, lastId: EntryId, end: number | undefined): Promise<SegmentScanner> {
+    return SegmentScanner.open(segment, {
+      blockBytes: this.#options.bufferBytes,
+      // The predecessor's ids are bound to nothing, but those of a file's earlier life are below its name.
+      after: segment.formatVersion === 0 ? Math.max(lastId, segment.segmentId - 1) : 0,
+      onBytesRead: (count) => this.#report(count),
+      ...(end === undefined ? {} : { end }),
+    });
+  }
+
+  async #deliver(scanner: SegmentScanner): Promise<void> {
+    for (;;) {
+      const step = scanner.step();
+      if (step === 'end') return;
+      if (step === 'more') {
+        await scanner.fill();
+        continue;
+      }
+      scanner.segment.lastId = scanner.entry.id;
+      this.#entries++;
+      const settled = this.#target.recover(new Entry(scanner, scanner.entry));
+      if (settled !== undefined) await settled;
+    }
+  }
+
+  #report(count: number): void {
+    this.#bytesRead += count;
+    this.#options.onRecoveryProgress({
+      bytesRead: this.#bytesRead, totalBytes: Math.max(this.#totalBytes, this.#bytesRead), entries: this.#entries,
+    });
+  }
+}
+
+interface LinkedSegment {
+  readonly segment: Segment;
+  readonly link: Link | undefined;
+}
+
+interface LogEnd {
+  readonly end: number;
+  readonly chain: number;
+  readonly lastId: EntryId;
+  readonly tornBytes: number;
+}
+
+const EMPTY_LOG: LogEnd = { end: 0, chain: 0, lastId: 0, tornBytes: 0 };
+
+/**
+ * Follows the links from the newest segment back to the oldest that has not been checkpointed. A
+ * segment that is named by a link must be there, unless all before it are gone as well: segments are
+ * checkpointed in order.
+ */
+async function linkSegments(
+  files: SegmentFiles, blockBytes: number,
+): Promise<{ chain: LinkedSegment[]; unused: Segment[] }> {
+  const linked: LinkedSegment[] = [];
+  const unused: Segment[] = [];
+  for (const segment of files.segments) {
+    const link = segment.formatVersion === 0 ? undefined : await readFirstLink(segment);
+    if (segment.formatVersion === 0 || link !== undefined) linked.push({ segment, link });
+    else if (await wasDurable(segment, segment.start, blockBytes)) throw damaged(segment, segment.start, 0);
+    else unused.push(segment);
+  }
+  const chain = followLinks(linked);
+  const first = chain[0];
+  if (first?.link !== undefined) assertIsFirst(first.segment, first.link, linked, files, unused);
+  for (const { segment } of linked) {
+    if (chain.some((member) => member.segment === segment)) continue;
+    if (segment.formatVersion === 0) throw damaged(segment, segment.start, 0);
+    unused.push(segment);
+  }
+  return { chain, unused };
+}
+
+function followLinks(linked: readonly LinkedSegment[]): LinkedSegment[] {
+  const isFormat0 = ({ segment }: LinkedSegment) => segment.formatVersion === 0;
+  const newest = linked.findLast((candidate) => !isFormat0(candidate));
+  if (newest === undefined) return [...linked];
+  const chain = [newest];
+  for (;;) {
+    const id = chain[0].link?.previousSegmentId;
+    const previous = linked.find(({ segment }) => segment.segmentId === id && id < chain[0].segment.segmentId);
+    if (previous === undefined) return chain;
+    chain.unshift(previous);
+    // The predecessor's segments have no links: they are all there are, by name.
+    if (isFormat0(previous)) {
+      return [...linked.filter((other) => isFormat0(other) && other.segment.segmentId < previous.segment.segmentId), ...chain];
+    }
+  }
+}
+
+/** Checks that what `first` names as its predecessor has been checkpointed, not lost. */
+function assertIsFirst(
+  first: Segment, link: Link, linked: readonly LinkedSegment[], files: SegmentFiles, unused: readonly Segment[],
+): void {
+  const missing = link.previousSegmentId;
+  const isOlderLeft = linked.some(({ segment }) => segment.segmentId < first.segmentId);
+  const isEmptied = files.spares.includes(segmentName(missing)) || unused.some(({ segmentId }) => segmentId === missing);
+  if (!isOlderLeft && !isEmptied) return;
+  const message = `segment ${missing}, which comes before segment ${first.segmentId}, is missing or has been emptied`;
+  throw new WalError('WAL_CORRUPT', message, { segmentId: missing, offset: 0 });
+}
+
+async function readFirstLink(segment: Segment): Promise<Link | undefined> {
+  const bytes = Buffer.alloc(LINK_LENGTH);
+  await readFully(segment.file, bytes, segment.start);
+  return decodeLink(bytes, 0, segment.seed, segment.start);
+}
+
+function isChain(segment: Segment, scanner: SegmentScanner, next: Link): boolean {
+  return segment.formatVersion === 0 || scanner.chain === next.previousChain;
+}
+
+async function totalSize(chain: readonly LinkedSegment[]): Promise<number> {
+  const sizes = await Promise.all(chain.map(({ segment }) => segment.file.size()));
+  return sizes.reduce((total, size) => total + size, 0);
+}

@@ -1,0 +1,80 @@
+import path from 'node:path';
+import { WalError } from '../base/errors.js';
+import { decodeHeader, MAX_HEADER_LENGTH, type SegmentHeader } from '../contracts/segment-format.js';
+import { parseSegmentName, TAIL_FILE_NAME } from '../contracts/segment-name.js';
+import type { FileHandle, FileManager } from '../files/file-manager.js';
+import { readFully } from '../files/transfer.js';
+import { Segment } from '../segment/segment.js';
+
+const BLOCK_BYTES = 64 * 1024;
+
+/** What a directory holds, before any record has been looked at. */
+export interface SegmentFiles {
+  /** The segments that have a valid header and are not marked as checkpointed, by id. Their files are open. */
+  readonly segments: Segment[];
+  /** The names of files that hold nothing live. */
+  readonly spares: string[];
+  /** Second names of files that have another name: what a rename can leave behind if only half of it survives. */
+  readonly aliases: string[];
+  readonly hasTailCopy: boolean;
+}
+
+/** Reads the header of every segment file. Changes nothing. The caller closes the segments' files, also after an error. */
+export async function readSegmentFiles(fileManager: FileManager, directory: string, opened: FileHandle[]): Promise<SegmentFiles> {
+  const names = await fileManager.list(directory);
+  const files: SegmentFiles = { segments: [], spares: [], aliases: [], hasTailCopy: names.includes(TAIL_FILE_NAME) };
+  const ours = names.flatMap((name) => {
+    const parsed = parseSegmentName(name);
+    return parsed === undefined ? [] : [{ name, ...parsed }];
+  });
+  // Those not marked as checkpointed come first, so that of two names for one file the live one stays.
+  ours.sort((a, b) => Number(a.checkpointed) - Number(b.checkpointed) || a.id - b.id);
+  const identities = new Set<string>();
+  for (const { name, id, checkpointed } of ours) {
+    const file = await fileManager.open(path.join(directory, name), { access: 'write', durableWrites: true });
+    opened.push(file);
+    const header = await readHeader(file, id, checkpointed);
+    const identity = header?.segmentId === undefined ? name : `${header.segmentId} ${header.seed}`;
+    if (identities.has(identity)) files.aliases.push(name);
+    else if (header === undefined || checkpointed) files.spares.push(name);
+    else files.segments.push(new Segment(header, header.segmentId ?? id, name, file));
+    identities.add(identity);
+  }
+  files.segments.sort((a, b) => a.segmentId - b.segmentId);
+  assertDistinct(files.segments);
+  return files;
+}
+
+/** The header of a segment file; undefined if the file can only be a leftover, which holds nothing. */
+async function readHeader(file: FileHandle, id: number, checkpointed: boolean): Promise<SegmentHeader | undefined> {
+  const bytes = Buffer.alloc(MAX_HEADER_LENGTH);
+  const header = decodeHeader(bytes.subarray(0, await readFully(file, bytes, 0)));
+  if (header !== undefined && !('unknownVersion' in header)) return header;
+  // A file that was checkpointed may hold anything: a crash in the middle of a new header leaves it so.
+  if (checkpointed) return undefined;
+  if (header !== undefined) {
+    throw new WalError('WAL_UNSUPPORTED_VERSION', `segment ${id} has format version ${header.unknownVersion}`, { segmentId: id });
+  }
+  if (await isAllZeros(file)) return undefined;
+  throw new WalError('WAL_CORRUPT', `segment ${id} has no valid header`, { segmentId: id, offset: 0 });
+}
+
+async function isAllZeros(file: FileHandle): Promise<boolean> {
+  const block = Buffer.alloc(BLOCK_BYTES);
+  const zeros = Buffer.alloc(BLOCK_BYTES);
+  for (let at = 0; ;) {
+    const read = await readFully(file, block, at);
+    if (!block.subarray(0, read).equals(zeros.subarray(0, read))) return false;
+    if (read < block.length) return true;
+    at += read;
+  }
+}
+
+function assertDistinct(segments: readonly Segment[]): void {
+  for (let i = 1; i < segments.length; i++) {
+    const [a, b] = [segments[i - 1], segments[i]];
+    if (a.segmentId !== b.segmentId) continue;
+    const message = `${a.name} and ${b.name} both claim to be segment ${a.segmentId}`;
+    throw new WalError('WAL_CORRUPT', message, { segmentId: a.segmentId, offset: 0 });
+  }
+}

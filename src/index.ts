@@ -1,0 +1,18 @@
+/** An embeddable segmented write-ahead log: when `commit()` has resolved, the entry survives. */
+export { WriteAheadLog } from './api/write-ahead-log.js';
+export type { LogManager, WalEvents, WalStats } from './api/write-ahead-log.js';
+export { LogVoid } from './api/log-void.js';
+export { EntryWriter, ChunkWriter } from './api/entry-writer.js';
+export { ChunkReader } from './api/chunk-reader.js';
+export type { Recovery } from './flow/log-manager.js';
+export type { RecoveryReport } from './flow/recovery.js';
+export { Entry, EntryChunk, SegmentReader } from './segment/segment-reader.js';
+export type { RecoveredSegment } from './segment/segment.js';
+export { LogPosition } from './contracts/log-position.js';
+export type { ChunkData, ChunkRecord, CommittedEntry, EntryId } from './contracts/entry.js';
+export type { RecoveryProgress, WalOptions } from './contracts/options.js';
+export { WalError } from './base/errors.js';
+export type { WalErrorCode } from './base/errors.js';
+export { NodeFileManager } from './files/node-file-manager.js';
+export { MemoryFileManager } from './files/memory-file-manager.js';
+export type { DirectoryLock, FileHandle, FileManager, OpenOptions } from './files/file-manager.js';

@@ -1,0 +1,115 @@
+import { WalError } from '../base/errors.js';
+import * as format from '../contracts/segment-format.js';
+import type { LogPosition } from '../contracts/log-position.js';
+import type { Segment } from './segment.js';
+
+/** A small chunk is read whole together with its header, in one call. */
+const PROBE_BYTES = 16 * 1024;
+const STREAM_BYTES = 256 * 1024;
+
+/**
+ * Reads one chunk from its segment's file, in order, and checks it on the way. The caller keeps the
+ * segment pinned.
+ */
+export class ChunkSource {
+  readonly length: number;
+  readonly position: LogPosition;
+  readonly #segment: Segment;
+  readonly #checksum: format.ChunkChecksum;
+  /** The bytes behind the header that came with it. */
+  readonly #probe: Buffer;
+  #consumed = 0;
+  #crc: number;
+  #storedCrc: number | undefined;
+
+  private constructor(segment: Segment, position: LogPosition, length: number, header: Buffer, probe: Buffer) {
+    this.#segment = segment;
+    this.position = position;
+    this.length = length;
+    this.#checksum = format.chunkChecksumOf(segment.formatVersion);
+    this.#crc = this.#checksum.begin(header, segment.seed, position.offset);
+    this.#probe = probe;
+  }
+
+  /** Opens the chunk at `position`, which must end within the segment's first `limit` bytes. */
+  static async open(segment: Segment, position: LogPosition, limit: number): Promise<ChunkSource> {
+    const { offset } = position;
+    const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(PROBE_BYTES, limit - offset)));
+    const read = await segment.read(bytes, offset);
+    const header = bytes.subarray(0, format.CHUNK_HEADER_LENGTH);
+    if (read < format.CHUNK_HEADER_LENGTH || header[0] !== format.CHUNK_MARKER) throw noChunk(segment, offset);
+    const length = format.decodeChunkLength(header, 0);
+    if (offset + format.CHUNK_OVERHEAD + length > limit) throw noChunk(segment, offset);
+    const probe = bytes.subarray(format.CHUNK_HEADER_LENGTH, Math.min(read, format.CHUNK_HEADER_LENGTH + length + 4));
+    return new ChunkSource(segment, position, length, header, probe);
+  }
+
+  get bytesRemaining(): number {
+    return this.length - this.#consumed;
+  }
+
+  /** Fills `target` with what comes next, up to the chunk's end. Resolves with the number of bytes read, 0 at the end. */
+  async read(target: Uint8Array): Promise<number> {
+    const count = Math.min(target.length, this.bytesRemaining);
+    const wanted = target.subarray(0, count);
+    const fromProbe = this.#probe.subarray(this.#consumed, this.#consumed + count);
+    wanted.set(fromProbe);
+    if (fromProbe.length < count) await this.#readExactly(wanted.subarray(fromProbe.length), this.#consumed + fromProbe.length);
+    this.#crc = this.#checksum.update(this.#crc, wanted);
+    this.#consumed += count;
+    return count;
+  }
+
+  /** Whether the bytes read are those that were written. Only when all of them have been read. */
+  async isValid(): Promise<boolean> {
+    if (this.#storedCrc === undefined) {
+      const stored = Buffer.alloc(4);
+      const behind = this.#probe.subarray(this.length, this.length + 4);
+      if (behind.length === 4) stored.set(behind);
+      else await this.#readExactly(stored, this.length);
+      this.#storedCrc = stored.readUInt32LE(0);
+    }
+    return this.#storedCrc === this.#crc;
+  }
+
+  /** The rest of the chunk, all of which is verified. Throws `WAL_CORRUPT` if it is damaged. */
+  async readRest(): Promise<Uint8Array> {
+    const rest = Buffer.allocUnsafeSlow(this.bytesRemaining);
+    await this.read(rest);
+    await this.assertValid();
+    return rest;
+  }
+
+  /** The rest of the chunk piece by piece; the last piece is followed by a check of the whole. */
+  async *stream(): AsyncGenerator<Uint8Array, void, void> {
+    while (this.bytesRemaining > 0) {
+      const piece = Buffer.allocUnsafeSlow(Math.min(STREAM_BYTES, this.bytesRemaining));
+      await this.read(piece);
+      yield piece;
+    }
+    await this.assertValid();
+  }
+
+  async assertValid(): Promise<void> {
+    if (await this.isValid()) return;
+    const { segmentId } = this.#segment;
+    const { offset } = this.position;
+    throw new WalError('WAL_CORRUPT', `the chunk at offset ${offset} of segment ${segmentId} is damaged`, { segmentId, offset });
+  }
+
+  async #readExactly(target: Uint8Array, from: number): Promise<void> {
+    const offset = this.position.offset + format.CHUNK_HEADER_LENGTH + from;
+    if ((await this.#segment.read(target, offset)) < target.length) {
+      const { segmentId } = this.#segment;
+      throw new WalError('WAL_CORRUPT', `segment ${segmentId} ends within the chunk at offset ${this.position.offset}`, {
+        segmentId, offset: this.position.offset,
+      });
+    }
+  }
+}
+
+function noChunk({ segmentId }: Segment, offset: number): WalError {
+  const message = `no chunk begins at offset ${offset} of segment ${segmentId}: ` +
+    'the position comes from another log or from an entry that was never committed, or the segment is damaged';
+  return new WalError('WAL_CORRUPT', message, { segmentId, offset });
+}

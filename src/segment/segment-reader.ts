@@ -1,0 +1,159 @@
+import { WalError } from '../base/errors.js';
+import type { EntryId } from '../contracts/entry.js';
+import { LogPosition } from '../contracts/log-position.js';
+import * as format from '../contracts/segment-format.js';
+import { ChunkSource } from './chunk-source.js';
+import type { RecoveredSegment, Segment } from './segment.js';
+import type { EntryExtent, SegmentScanner } from './segment-scanner.js';
+
+/** A chunk of an entry that has been verified. */
+export class EntryChunk implements AsyncIterable<Uint8Array> {
+  /** Where `readAt` finds the chunk until its segment has been checkpointed. */
+  readonly position: LogPosition;
+  /** The length of its data in bytes. */
+  readonly length: number;
+  readonly #entry: Entry;
+
+  /** @internal */
+  constructor(entry: Entry, position: LogPosition, length: number) {
+    this.#entry = entry;
+    this.position = position;
+    this.length = length;
+  }
+
+  /** The chunk's data. Throws `WAL_CORRUPT` if it has been damaged since the entry was verified. */
+  async readAll(): Promise<Uint8Array> {
+    const { offset } = this.position;
+    const resident = this.#entry.resident(offset + format.CHUNK_HEADER_LENGTH, this.length);
+    if (resident !== undefined) return Uint8Array.from(resident);
+    return (await this.#open()).readRest();
+  }
+
+  /** The chunk's data in pieces, for chunks too large to hold. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
+    yield* (await this.#open()).stream();
+  }
+
+  #open(): Promise<ChunkSource> {
+    return ChunkSource.open(this.#entry.source, this.position, this.#entry.extent.end);
+  }
+}
+
+/**
+ * An entry that has been verified whole. It can be read until the call it was handed to has returned,
+ * or the segment reader it came from has ended.
+ */
+export class Entry implements AsyncIterable<EntryChunk> {
+  readonly id: EntryId;
+  /** The segment it stands in. */
+  readonly segment: RecoveredSegment;
+  /** @internal */
+  readonly source: Segment;
+  /** @internal */
+  readonly extent: EntryExtent;
+  readonly #scanner: SegmentScanner;
+
+  /** @internal */
+  constructor(scanner: SegmentScanner, extent: EntryExtent) {
+    this.id = extent.id;
+    this.segment = scanner.segment;
+    this.source = scanner.segment;
+    this.extent = extent;
+    this.#scanner = scanner;
+  }
+
+  /** The data of every chunk, in the order in which they were written. Holds the whole entry in memory. */
+  async readAllChunks(): Promise<Uint8Array[]> {
+    const { start, end } = this.extent;
+    const resident = this.#scanner.resident(start, end);
+    if (resident !== undefined) return copyChunks(resident, this.source.formatVersion);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of this) chunks.push(await chunk.readAll());
+    return chunks;
+  }
+
+  /** The chunks in the order in which they were written. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<EntryChunk, void, void> {
+    const header = Buffer.alloc(format.CHUNK_HEADER_LENGTH);
+    for (let at = this.extent.start + format.ENTRY_LENGTH; ;) {
+      await this.#readHeader(header, at);
+      if (header[0] === format.MARK_MARKER) {
+        at += format.MARK_LENGTH;
+        continue;
+      }
+      if (header[0] !== format.CHUNK_MARKER) return;
+      const length = format.decodeChunkLength(header, 0);
+      yield new EntryChunk(this, new LogPosition(this.source.segmentId, at), length);
+      at += format.CHUNK_OVERHEAD + length;
+    }
+  }
+
+  /** @internal */
+  resident(start: number, length: number): Buffer | undefined {
+    return this.#scanner.resident(start, start + length);
+  }
+
+  async #readHeader(header: Buffer, at: number): Promise<void> {
+    const length = Math.min(header.length, this.extent.end - at);
+    const resident = this.#scanner.resident(at, at + length);
+    if (resident !== undefined) header.set(resident);
+    else await this.source.read(header.subarray(0, length), at);
+  }
+}
+
+/** The data of the chunks of an entry whose records are all in `bytes`. */
+function copyChunks(bytes: Buffer, formatVersion: number): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
+  const end = bytes.length - format.endLengthOf(formatVersion);
+  for (let at = format.ENTRY_LENGTH; at < end;) {
+    if (bytes[at] === format.MARK_MARKER) {
+      at += format.MARK_LENGTH;
+      continue;
+    }
+    const from = at + format.CHUNK_HEADER_LENGTH;
+    const to = from + format.decodeChunkLength(bytes, at);
+    chunks.push(Uint8Array.from(bytes.subarray(from, to)));
+    at = to + 4;
+  }
+  return chunks;
+}
+
+/** The entries of one segment, in order. Can be iterated once. */
+export class SegmentReader implements AsyncIterable<Entry> {
+  readonly segment: RecoveredSegment;
+  readonly #scanner: SegmentScanner;
+  readonly #end: number;
+  #isClosed = false;
+
+  /** @internal The scanner is bounded by `end`, up to which the segment is known to be durable. */
+  constructor(scanner: SegmentScanner, end: number) {
+    this.segment = scanner.segment;
+    this.#scanner = scanner;
+    this.#end = end;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Entry, void, void> {
+    const scanner = this.#scanner;
+    for (;;) {
+      if (this.#isClosed) {
+        const { segmentId } = this.segment;
+        throw new WalError('WAL_POSITION_GONE', `segment ${segmentId} could be read only until checkpointTo returned`, { segmentId });
+      }
+      const extent = await scanner.next();
+      if (extent === undefined) break;
+      yield new Entry(scanner, extent);
+    }
+    if (scanner.end !== this.#end) throw damaged(scanner.segment, scanner.end, scanner.lastId);
+  }
+
+  /** @internal Ends the time in which the segment can be read. */
+  close(): void {
+    this.#isClosed = true;
+  }
+}
+
+/** The error for bytes that were durable once and are not what they were. */
+export function damaged({ segmentId }: RecoveredSegment, offset: number, lastGoodId: EntryId): WalError {
+  const message = `segment ${segmentId} is damaged at offset ${offset}; the last good entry is ${lastGoodId}`;
+  return new WalError('WAL_CORRUPT', message, { segmentId, offset });
+}

@@ -1,0 +1,106 @@
+import { deferred, type Deferred } from '../base/async.js';
+import { assert } from '../base/assert.js';
+import { toWalError, WalError } from '../base/errors.js';
+import type { SegmentHeader } from '../contracts/segment-format.js';
+import type { FileHandle } from '../files/file-manager.js';
+import { readFully } from '../files/transfer.js';
+
+/** What a LogManager is told of a segment. */
+export interface RecoveredSegment {
+  readonly segmentId: number;
+  /** The `versionInfo` that was in force when the segment was begun. */
+  readonly versionInfo: Uint8Array;
+  /** 1, or 0 for a segment written by the predecessor. */
+  readonly formatVersion: number;
+}
+
+/** One segment file that holds live entries, and who is reading it. */
+export class Segment implements RecoveredSegment {
+  readonly segmentId: number;
+  readonly versionInfo: Uint8Array;
+  readonly formatVersion: number;
+  /** What every checksum in the segment starts from. */
+  readonly seed: number;
+  /** The offset of the first record. */
+  readonly start: number;
+  /** The file's name in the directory. */
+  name: string;
+  readonly file: FileHandle;
+  /** Behind the last byte that was encoded for it, durable or not. */
+  end: number;
+  /** Behind the last entry that is both committed and durable: what readers may see. */
+  durableEnd: number;
+  /** The id of the last entry in it, 0 if there is none. */
+  lastId = 0;
+  #pins = 0;
+  #unpinned: Deferred<void> | undefined;
+  #reads = 0;
+  #readsDone: Deferred<void> | undefined;
+  #isClosed = false;
+
+  constructor(header: SegmentHeader, segmentId: number, name: string, file: FileHandle) {
+    this.segmentId = segmentId;
+    this.versionInfo = header.versionInfo;
+    this.formatVersion = header.formatVersion;
+    this.seed = header.seed;
+    this.start = header.length;
+    this.end = header.length;
+    this.durableEnd = header.length;
+    this.name = name;
+    this.file = file;
+  }
+
+  get pins(): number {
+    return this.#pins;
+  }
+
+  /** Keeps the file from being recycled until `unpin`. Must be called before anything is awaited that recycling could overtake. */
+  pin(): void {
+    this.#pins++;
+  }
+
+  unpin(): void {
+    assert(this.#pins > 0, 'a segment is unpinned no more often than it was pinned');
+    this.#pins--;
+    if (this.#pins === 0) {
+      this.#unpinned?.resolve();
+      this.#unpinned = undefined;
+    }
+  }
+
+  /** Resolves when nobody has the segment pinned. */
+  async whenUnpinned(): Promise<void> {
+    while (this.#pins > 0) {
+      this.#unpinned ??= deferred();
+      await this.#unpinned.promise;
+    }
+  }
+
+  /** Fills `target` from `offset` as far as the file goes. Rejects with `WAL_POSITION_GONE` once the file is closed. */
+  async read(target: Uint8Array, offset: number): Promise<number> {
+    const { segmentId } = this;
+    if (this.#isClosed) {
+      throw new WalError('WAL_POSITION_GONE', `segment ${segmentId} is not open any more`, { segmentId, offset });
+    }
+    this.#reads++;
+    try {
+      return await readFully(this.file, target, offset);
+    } catch (error) {
+      throw toWalError(error, `segment ${segmentId} cannot be read`, { segmentId, offset });
+    } finally {
+      this.#reads--;
+      if (this.#reads === 0) this.#readsDone?.resolve();
+    }
+  }
+
+  /** Closes the file when the reads under way have ended. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (this.#reads > 0) {
+      this.#readsDone = deferred();
+      await this.#readsDone.promise;
+    }
+    await this.file.close();
+  }
+}
