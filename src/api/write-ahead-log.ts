@@ -91,7 +91,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     this.#queue = new CommitQueue({
       onFlushed: () => this.#writer?.pump(),
       onFailed: (error) => this.#fail(error),
-    });
+    }, options.blockingFlush);
     this.#directorySync = new DirectorySync(options.fileManager, directory, (cause) => this.#queue.fail(cause));
     this.#pool = new SegmentPool(directory, options, this.#directorySync, environment);
     this.#checkpointer = new Checkpointer(this.#pool, environment, {

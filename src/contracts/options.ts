@@ -21,6 +21,12 @@ export interface WalOptions {
   bufferBytes?: number;
   /** Bytes accepted but not yet durable; beyond it callers wait. At least `bufferBytes`; default 64 MiB. */
   maxPendingBytes?: number;
+  /**
+   * Flush on the calling thread: nothing else runs meanwhile, but a commit saves two hand-overs between
+   * threads. For engines in a worker thread of their own, or synchronous anyway. Ignored where the FileManager
+   * cannot. Default: false.
+   */
+  blockingFlush?: boolean;
   /** Up to 255 bytes of your own, stored in the header of every segment written from now on. Default: none. */
   versionInfo?: Uint8Array;
   /** Where the log is stored. Default: a NodeFileManager. */
@@ -56,6 +62,7 @@ export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
     checkpointAfterBytes,
     bufferBytes,
     maxPendingBytes,
+    blockingFlush: flag('blockingFlush', options.blockingFlush ?? false),
     versionInfo: versionInfo(options.versionInfo ?? new Uint8Array()),
     fileManager: fileManager(options.fileManager ?? new NodeFileManager()),
     onRecoveryProgress: progressCallback(options.onRecoveryProgress ?? (() => undefined)),
@@ -67,6 +74,11 @@ function integer(name: string, value: unknown, least: number, most: number): num
   if (!Number.isSafeInteger(value) || value < least || value > most) {
     throw new RangeError(`${name} must be an integer from ${least} to ${most}, not ${show(value)}`);
   }
+  return value;
+}
+
+function flag(name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw new TypeError(`${name} must be a boolean, not ${show(value)}`);
   return value;
 }
 

@@ -169,12 +169,16 @@ export function decodeEntryId(source: Buffer, at: number): number {
   return readU64(source, at + 1);
 }
 
-/** The chain of an entry that has no chunks yet, from the chain before it and its record at `at`. */
-export function beginChain(previous: number, source: Buffer, at: number, offset: number): number {
-  return crc32(source.subarray(at, at + ENTRY_LENGTH), startAt(previous, offset));
-}
-
+// Records as short as these are checksummed in a scratch buffer: a view of the real one costs more than the copy.
+const entryRecord = Buffer.alloc(ENTRY_LENGTH);
+const chunkHeader = Buffer.alloc(CHUNK_HEADER_LENGTH);
 const chainWord = Buffer.alloc(4);
+
+/** The chain of an entry that has no chunks yet, from the chain before it and the offset of its record. */
+export function beginChain(previous: number, id: number, offset: number): number {
+  encodeEntry(entryRecord, 0, id);
+  return crc32(entryRecord, startAt(previous, offset));
+}
 
 /** The chain of an entry after one more chunk. */
 export function extendChain(chain: number, chunkCrc: number): number {
@@ -191,7 +195,9 @@ export function encodeChunkHeader(target: Buffer, at: number, length: number): v
 export function encodeChunk(target: Buffer, at: number, data: Uint8Array, seed: number, offset: number): number {
   encodeChunkHeader(target, at, data.length);
   target.set(data, at + CHUNK_HEADER_LENGTH);
-  return sealRecord(target, at, CHUNK_OVERHEAD + data.length, seed, offset);
+  const crc = CHUNK_CHECKSUM.update(CHUNK_CHECKSUM.begin(data.length, seed, offset), data);
+  target.writeUInt32LE(crc, at + CHUNK_HEADER_LENGTH + data.length);
+  return crc;
 }
 
 export function decodeChunkLength(source: Buffer, at: number): number {
@@ -200,12 +206,15 @@ export function decodeChunkLength(source: Buffer, at: number): number {
 
 /** How a chunk's checksum is formed in each format: begun over its header, then updated with its data. */
 export interface ChunkChecksum {
-  begin(header: Uint8Array, seed: number, offset: number): number;
+  begin(length: number, seed: number, offset: number): number;
   update(crc: number, data: Uint8Array): number;
 }
 
 export const CHUNK_CHECKSUM: ChunkChecksum = {
-  begin: (header, seed, offset) => crc32(header, startAt(seed, offset)),
+  begin(length, seed, offset) {
+    encodeChunkHeader(chunkHeader, 0, length);
+    return crc32(chunkHeader, startAt(seed, offset));
+  },
   update: (crc, data) => crc32(data, crc),
 };
 

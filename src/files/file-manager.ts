@@ -55,12 +55,18 @@ export interface FileHandle {
    */
   write(parts: readonly Uint8Array[], position: number): Promise<number>;
 
+  /** Like `write`, but on the calling thread: nothing else runs until it returns. Optional. */
+  writeBlocking?(parts: readonly Uint8Array[], position: number): number;
+
   /**
    * Resolves when every write and truncation of this file that had resolved before the call is
-   * durable, whichever handle it came through. After a rejection, what had been written since the last sync may be lost even
-   * if a later sync succeeds.
+   * durable, whichever handle it came through. After a rejection, what had been written since the last
+   * sync may be lost even if a later sync succeeds.
    */
   sync(): Promise<void>;
+
+  /** Like `sync`, but on the calling thread. There if `writeBlocking` is. */
+  syncBlocking?(): void;
 
   /** Sets the file's length; what is added reads as zeros. */
   truncate(length: number): Promise<void>;

@@ -95,6 +95,15 @@ class NodeFileHandle implements FileHandle {
     });
   }
 
+  writeBlocking(parts: readonly Uint8Array[], position: number): number {
+    return fs.writevSync(this.#open(), firstParts(parts), position);
+  }
+
+  syncBlocking(): void {
+    if (process.platform === 'darwin') fs.fsyncSync(this.#open());
+    else fs.fdatasyncSync(this.#open());
+  }
+
   sync(): Promise<void> {
     // On macOS only Node's fsync, which is F_FULLFSYNC there, reaches through the drive's cache.
     return this.#call(process.platform === 'darwin' ? fs.fsync : fs.fdatasync);
@@ -118,13 +127,16 @@ class NodeFileHandle implements FileHandle {
 
   #call<T>(operation: (descriptor: number, done: (error: Error | null, result?: T) => void) => void): Promise<T> {
     return new Promise((resolve, reject) => {
-      const descriptor = this.#descriptor;
-      if (descriptor === undefined) throw Object.assign(new Error('EBADF: the file has been closed'), { code: 'EBADF' });
-      operation(descriptor, (error, result) => {
+      operation(this.#open(), (error, result) => {
         if (error) reject(error);
         else resolve(result as T);
       });
     });
+  }
+
+  #open(): number {
+    if (this.#descriptor !== undefined) return this.#descriptor;
+    throw Object.assign(new Error('EBADF: the file has been closed'), { code: 'EBADF' });
   }
 }
 

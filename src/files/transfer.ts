@@ -2,16 +2,28 @@ import type { FileHandle } from './file-manager.js';
 
 /** Writes all of `parts` from `position`, however short the single writes are. */
 export async function writeFully(file: FileHandle, parts: readonly Uint8Array[], position: number): Promise<void> {
-  let rest = parts;
-  let length = 0;
-  for (const part of parts) length += part.length;
-  while (length > 0) {
+  for (let rest = parts; rest.length > 0;) {
     const written = await file.write(rest, position);
-    if (written <= 0) throw new Error(`a write of ${length} bytes took none of them`);
-    length -= written;
+    rest = dropBytes(rest, written);
     position += written;
-    if (length > 0) rest = dropBytes(rest, written);
   }
+}
+
+/** Writes all of `parts` from `position` and syncs them, on the calling thread. */
+export function writeFullyBlocking(file: BlockingFileHandle, parts: readonly Uint8Array[], position: number): void {
+  for (let rest = parts; rest.length > 0;) {
+    const written = file.writeBlocking(rest, position);
+    rest = dropBytes(rest, written);
+    position += written;
+  }
+  if (!file.durableWrites) file.syncBlocking();
+}
+
+/** A FileHandle that can write on the calling thread. */
+export type BlockingFileHandle = FileHandle & Required<Pick<FileHandle, 'writeBlocking' | 'syncBlocking'>>;
+
+export function canBlock(file: FileHandle): file is BlockingFileHandle {
+  return file.writeBlocking !== undefined && file.syncBlocking !== undefined;
 }
 
 /** Reads until `target` is full or the file ends. Resolves with the number of bytes read. */
@@ -25,8 +37,9 @@ export async function readFully(file: FileHandle, target: Uint8Array, position: 
   return filled;
 }
 
-/** `parts` without their first `count` bytes. */
-function dropBytes(parts: readonly Uint8Array[], count: number): Uint8Array[] {
+/** What is left of `parts` after a write took `count` bytes. */
+function dropBytes(parts: readonly Uint8Array[], count: number): readonly Uint8Array[] {
+  if (count <= 0) throw new Error('a write took none of the bytes it was given');
   const rest: Uint8Array[] = [];
   for (const part of parts) {
     if (count < part.length) rest.push(count > 0 ? part.subarray(count) : part);

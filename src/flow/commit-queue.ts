@@ -1,5 +1,5 @@
 import { WalError } from '../base/errors.js';
-import { writeFully } from '../files/transfer.js';
+import { canBlock, writeFully, writeFullyBlocking } from '../files/transfer.js';
 import type { Flush, SegmentBuffer } from '../segment/segment-buffer.js';
 import type { Segment } from '../segment/segment.js';
 
@@ -26,6 +26,7 @@ export interface CommitQueueEvents {
  */
 export class CommitQueue {
   readonly #events: CommitQueueEvents;
+  readonly #isBlocking: boolean;
   /** The buffers that may still hold bytes, oldest first; entries are written to the last. */
   readonly #buffers: SegmentBuffer[] = [];
   #inFlight: Flush | undefined;
@@ -39,8 +40,10 @@ export class CommitQueue {
   flushedBytes = 0;
   commits = 0;
 
-  constructor(events: CommitQueueEvents) {
+  /** `isBlocking` flushes on the calling thread, where the file can do that. */
+  constructor(events: CommitQueueEvents, isBlocking: boolean) {
     this.#events = events;
+    this.#isBlocking = isBlocking;
   }
 
   /** Why the queue stopped, once it has. */
@@ -51,7 +54,7 @@ export class CommitQueue {
   /** Bytes accepted but not yet durable. */
   get pendingBytes(): number {
     let bytes = this.#inFlight?.length ?? 0;
-    for (const buffer of this.#buffers) bytes += buffer.pendingBytes;
+    for (let i = 0; i < this.#buffers.length; i++) bytes += this.#buffers[i].pendingBytes;
     return bytes;
   }
 
@@ -71,7 +74,9 @@ export class CommitQueue {
       this.#scheduled = true;
       // A tick comes after all microtasks: writers that the last flush woke are through begin, write and
       // commit by then, and share the next flush instead of waiting for the one after it.
-      process.nextTick(this.#start);
+      // A blocking flush lets the event loop turn in between, or a steady load would starve it.
+      if (this.#isBlocking) setImmediate(this.#start);
+      else process.nextTick(this.#start);
     }
   }
 
@@ -137,7 +142,18 @@ export class CommitQueue {
     const flush = this.#nextBuffer()?.take();
     if (flush === undefined) return;
     this.#inFlight = flush;
-    this.#write(flush).then(() => this.#complete(flush), (error: unknown) => this.fail(error));
+    const { file } = flush.buffer.segment;
+    if (this.#isBlocking && canBlock(file)) {
+      try {
+        writeFullyBlocking(file, flush.parts, flush.offset);
+      } catch (error) {
+        this.fail(error);
+        return;
+      }
+      this.#complete(flush);
+    } else {
+      this.#write(flush).then(() => this.#complete(flush), (error: unknown) => this.fail(error));
+    }
   };
 
   /** The oldest buffer with something to flush. Drops those that are done with. */

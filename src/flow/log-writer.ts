@@ -205,7 +205,8 @@ export class LogWriter {
     const { buffer } = this;
     append.id = this.#active.nextId++;
     buffer.beginEntry(append.id);
-    append.chunks = append.data.map((data) => buffer.writeChunk(data));
+    const { data } = append;
+    append.chunks = data.length === 1 ? [buffer.writeChunk(data[0])] : data.map((bytes) => buffer.writeChunk(bytes));
     buffer.endEntry(append.id, append);
     this.#queue.request();
     this.#active.changeIfFull();

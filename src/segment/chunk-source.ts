@@ -22,12 +22,12 @@ export class ChunkSource {
   #crc: number;
   #storedCrc: number | undefined;
 
-  private constructor(segment: Segment, position: LogPosition, length: number, header: Buffer, probe: Buffer) {
+  private constructor(segment: Segment, position: LogPosition, length: number, probe: Buffer) {
     this.#segment = segment;
     this.position = position;
     this.length = length;
     this.#checksum = format.chunkChecksumOf(segment.formatVersion);
-    this.#crc = this.#checksum.begin(header, segment.seed, position.offset);
+    this.#crc = this.#checksum.begin(length, segment.seed, position.offset);
     this.#probe = probe;
   }
 
@@ -41,7 +41,7 @@ export class ChunkSource {
     const length = format.decodeChunkLength(header, 0);
     if (offset + format.CHUNK_OVERHEAD + length > limit) throw noChunk(segment, offset);
     const probe = bytes.subarray(format.CHUNK_HEADER_LENGTH, Math.min(read, format.CHUNK_HEADER_LENGTH + length + 4));
-    return new ChunkSource(segment, position, length, header, probe);
+    return new ChunkSource(segment, position, length, probe);
   }
 
   get bytesRemaining(): number {

@@ -113,7 +113,7 @@ export class SegmentBuffer {
     this.#writeMarkIfDue();
     const at = this.#reserve(format.ENTRY_LENGTH);
     format.encodeEntry(this.#block(), at, id);
-    this.#entryChain = format.beginChain(this.chain, this.#block(), at, this.offset);
+    this.#entryChain = format.beginChain(this.chain, id, this.offset);
     this.#advance(format.ENTRY_LENGTH);
     return savepoint;
   }
@@ -141,8 +141,7 @@ export class SegmentBuffer {
     this.#writeMarkIfDue();
     const at = this.#reserve(format.CHUNK_HEADER_LENGTH);
     format.encodeChunkHeader(this.#block(), at, length);
-    const header = this.#block().subarray(at, at + format.CHUNK_HEADER_LENGTH);
-    const crc = format.CHUNK_CHECKSUM.begin(header, this.segment.seed, this.offset);
+    const crc = format.CHUNK_CHECKSUM.begin(length, this.segment.seed, this.offset);
     const position = new LogPosition(this.segment.segmentId, this.offset);
     this.#chunk = { position, length, written: 0, crc };
     this.#advance(format.CHUNK_HEADER_LENGTH);

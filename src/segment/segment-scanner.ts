@@ -197,7 +197,7 @@ export class SegmentScanner {
     if (id <= this.lastId || !Number.isSafeInteger(id)) return 'end';
     this.#entryStart = this.#at;
     this.#entryId = id;
-    if (!this.#isFormat0) this.#entryChain = format.beginChain(this.chain, this.#window, at, this.#at);
+    if (!this.#isFormat0) this.#entryChain = format.beginChain(this.chain, id, this.#at);
     this.#at += format.ENTRY_LENGTH;
     return undefined;
   }
@@ -206,8 +206,7 @@ export class SegmentScanner {
     const at = this.#at - this.#windowStart;
     const length = format.decodeChunkLength(this.#window, at);
     if (this.#at + format.CHUNK_OVERHEAD + length > this.#fileEnd) return 'end';
-    const header = this.#window.subarray(at, at + format.CHUNK_HEADER_LENGTH);
-    this.#chunkCrc = this.#checksum.begin(header, this.segment.seed, this.#at);
+    this.#chunkCrc = this.#checksum.begin(length, this.segment.seed, this.#at);
     this.#chunkLeft = length;
     this.#inChunk = true;
     this.#at += format.CHUNK_HEADER_LENGTH;
