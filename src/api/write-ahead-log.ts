@@ -292,6 +292,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
 
   /** Lets go of everything after a failure to open. The error that is reported is the first one. */
   async #abandonOpening(opened: readonly FileHandle[]): Promise<void> {
+    await this.#queue.landed();
     await this.#pool.close().catch(() => undefined);
     for (const file of opened) await file.close().catch(() => undefined);
     await this.#lock?.release().catch(() => undefined);
@@ -300,6 +301,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   async #close(): Promise<void> {
     await this.#writer.close(this.#environment);
     await this.#checkpointer.stop();
+    await this.#queue.landed();
     await this.#active.close();
     for (const segment of this.#segments.values()) await segment.close();
     await this.#lock?.release();
@@ -307,6 +309,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
 
   #fail(error: WalError): void {
     this.#writer?.fail(error);
+    this.#pool.stop();
     void this.#checkpointer.stop();
     this.#report('failed', error);
   }
@@ -322,9 +325,9 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     }
   }
 
-  /** Hands a closed segment to the owner. An abandoned one has nothing the owner wants. */
+  /** Hands a closed segment to the owner, unless it holds nothing that the owner wants. */
   async #persist(segment: Segment): Promise<void> {
-    if (this.#abandoned.has(segment)) return;
+    if (this.#abandoned.has(segment) || segment.lastId === 0) return;
     const scanner = await SegmentScanner.open(segment, {
       blockBytes: this.#options.bufferBytes,
       end: segment.durableEnd,

@@ -30,6 +30,7 @@ export class CommitQueue {
   /** The buffers that may still hold bytes, oldest first; entries are written to the last. */
   readonly #buffers: SegmentBuffer[] = [];
   #inFlight: Flush | undefined;
+  #flight: Promise<void> | undefined;
   #scheduled = false;
   /** Flush even though nobody waits for a commit, to free memory. */
   #spilling = false;
@@ -86,10 +87,19 @@ export class CommitQueue {
     this.request();
   }
 
-  /** Resolves when the flush now in flight, if any, has settled well. Rejects if it fails. */
+  /** Resolves when no flush is in flight. Rejects when the queue fails. */
   async flightSettled(): Promise<void> {
+    // Another flush may have been taken between the end of the last and this function's turn.
+    while (this.#failure === undefined && this.#inFlight !== undefined) await this.#nextFlush();
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#inFlight !== undefined) await this.#nextFlush();
+  }
+
+  /**
+   * Resolves when no write is under way any more, whatever came of it. A file must not be closed before: its
+   * descriptor could be given to another file, and the write would go there.
+   */
+  async landed(): Promise<void> {
+    await this.#flight;
   }
 
   /** Resolves when at most `bytes` are pending. Rejects when the queue fails. */
@@ -152,7 +162,7 @@ export class CommitQueue {
       }
       this.#complete(flush);
     } else {
-      this.#write(flush).then(() => this.#complete(flush), (error: unknown) => this.fail(error));
+      this.#flight = this.#write(flush).then(() => this.#complete(flush), (error: unknown) => this.fail(error));
     }
   };
 

@@ -77,6 +77,8 @@ export class LogWriter {
   #head = 0;
   #open: OpenEntry | undefined;
   #isClosed = false;
+  /** Everything is written: a segment that is ready only now is not changed to. */
+  #isFinished = false;
   #idle: Deferred<void> | undefined;
 
   constructor(active: ActiveSegment, queue: CommitQueue, { maxPendingBytes, bufferBytes }: ResolvedOptions) {
@@ -214,7 +216,7 @@ export class LogWriter {
 
   /** Gives the place to those in line as far as there is room. To be called whenever room may have come. */
   readonly pump = (): void => {
-    if (this.#open !== undefined || this.#queue.failure !== undefined) return;
+    if (this.#open !== undefined || this.#queue.failure !== undefined || this.#isFinished) return;
     this.#active.changeIfFull();
     while (this.#open === undefined && this.#head < this.#requests.length) {
       const request = this.#requests[this.#head];
@@ -267,6 +269,7 @@ export class LogWriter {
     this.#idle = deferred();
     this.pump();
     if (this.#queue.failure === undefined) await this.#idle.promise;
+    this.#isFinished = true;
     // A log that fails on its last link has told everyone who waited, and there is nobody else to tell.
     await this.#writeClosingLink(environment).catch(() => undefined);
   }

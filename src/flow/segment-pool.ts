@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { Serial, ignoreRejection } from '../base/async.js';
+import { WalError } from '../base/errors.js';
 import type { Environment } from '../base/environment.js';
 import type { ResolvedOptions } from '../contracts/options.js';
 import { SALT_LENGTH, decodeHeader, encodeHeader, type SegmentHeader } from '../contracts/segment-format.js';
@@ -28,7 +29,7 @@ export class SegmentPool {
   #spares: string[] = [];
   /** Checkpointed segments that somebody still reads. */
   readonly #retired = new Set<Segment>();
-  #isClosed = false;
+  #isStopped = false;
   created = 0;
   recycled = 0;
 
@@ -92,7 +93,7 @@ export class SegmentPool {
   async recycle(segment: Segment): Promise<void> {
     this.#retired.add(segment);
     await segment.whenUnpinned();
-    if (this.#isClosed) return;
+    if (this.#isStopped) return;
     this.#retired.delete(segment);
     await segment.close();
     await this.#serial.run(async () => {
@@ -102,9 +103,14 @@ export class SegmentPool {
     });
   }
 
+  /** Changes no name from here on: the directory may belong to somebody else. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
   /** Finishes what is being done to spare files and closes those that readers still hold. */
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.stop();
     await this.#serial.idle();
     for (const segment of this.#retired) await segment.close();
   }
@@ -163,6 +169,7 @@ export class SegmentPool {
   /** Renames a file. A spare that had the new name is replaced, so it is a spare no longer. */
   async #rename(from: string, to: string): Promise<void> {
     if (from === to) return;
+    if (this.#isStopped) throw new WalError('WAL_CLOSED', 'the log has been shut down or has failed');
     await this.#fileManager.rename(this.#path(from), this.#path(to));
     this.#drop(to);
     this.#spares = this.#spares.map((name) => (name === from ? to : name));
