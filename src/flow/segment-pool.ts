@@ -97,6 +97,7 @@ export class SegmentPool {
     this.#retired.delete(segment);
     await segment.close();
     await this.#serial.run(async () => {
+      if (this.#isStopped) return;
       if (this.#spares.length >= MAX_SPARES) return this.#fileManager.remove(this.#path(segment.name));
       this.#spares.unshift(segment.name);
       this.recycled++;
@@ -116,6 +117,7 @@ export class SegmentPool {
   }
 
   async #createSpare(): Promise<void> {
+    this.#assertRunning();
     try {
       await this.#withFile(NEW_SPARE_NAME, 'create', (file) => this.#allocate(file));
     } catch (error) {
@@ -169,10 +171,14 @@ export class SegmentPool {
   /** Renames a file. A spare that had the new name is replaced, so it is a spare no longer. */
   async #rename(from: string, to: string): Promise<void> {
     if (from === to) return;
-    if (this.#isStopped) throw new WalError('WAL_CLOSED', 'the log has been shut down or has failed');
+    this.#assertRunning();
     await this.#fileManager.rename(this.#path(from), this.#path(to));
     this.#drop(to);
     this.#spares = this.#spares.map((name) => (name === from ? to : name));
+  }
+
+  #assertRunning(): void {
+    if (this.#isStopped) throw new WalError('WAL_CLOSED', 'the log has been shut down or has failed');
   }
 
   #drop(spare: string): void {
