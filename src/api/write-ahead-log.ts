@@ -225,8 +225,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
 
   /**
    * Takes no new work, rolls back an entry that is still open, brings everything accepted to the disk,
-   * waits for a running checkpoint to end, however long that takes, and gives up the directory. Never rejects because of an
-   * earlier failure. Idempotent: every call resolves when all of that is done.
+   * waits for a running checkpoint to end, however long that takes, and gives up the directory. It never
+   * rejects: whoever is affected by a failure has been told. Idempotent: every call resolves when all of that is done.
    */
   shutdown(): Promise<void> {
     this.#shutdown ??= this.#close();
@@ -304,7 +304,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     await this.#queue.landed();
     await this.#active.close();
     for (const segment of this.#segments.values()) await segment.close();
-    await this.#lock?.release();
+    // A lock that cannot be given up goes with the process; there is nothing the caller could do about it.
+    await this.#lock?.release().catch(() => undefined);
   }
 
   #fail(error: WalError): void {

@@ -23,7 +23,7 @@ export interface OpeningParts {
 /** Where a recovered log goes on: in its last segment if that has room, else in a new one. */
 export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Promise<SegmentBuffer> {
   await removeAliases(log, parts);
-  for (const name of log.spares) parts.pool.adopt(name);
+  await parts.pool.adopt(log.spares);
   const last = log.segments.at(-1);
   const goesOn = last !== undefined && canGoOn(last, log, parts.options);
   const segment = goesOn ? last : await parts.pool.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);

@@ -102,7 +102,7 @@ export class Recovery {
     await this.#deliver(scanner);
     const isWhole = next === undefined || (scanner.end === next.previousEnd && isChain(segment, scanner, next));
     if (!isWhole) throw damaged(segment, scanner.end, scanner.lastId);
-    segment.durableEnd = scanner.end;
+    segment.end = segment.durableEnd = scanner.end;
     return Math.max(scanner.lastId, next?.lastId ?? 0);
   }
 
@@ -130,7 +130,7 @@ export class Recovery {
     const isWanted = await this.#target.shouldRecover(segment);
     if (!isWanted) this.#abandoned.add(segment);
     else if (last > 0) await this.#deliver(await this.#scan(segment, lastId, end));
-    segment.durableEnd = end;
+    segment.end = segment.durableEnd = end;
     segment.lastId = last;
     return { end, chain, lastId: scanner.lastId, tornBytes: scanner.tornBytes };
   }

@@ -4,7 +4,7 @@ import { WalError } from '../base/errors.js';
 import type { Environment } from '../base/environment.js';
 import type { ResolvedOptions } from '../contracts/options.js';
 import { SALT_LENGTH, decodeHeader, encodeHeader, type SegmentHeader } from '../contracts/segment-format.js';
-import { NEW_SPARE_NAME, checkpointedName, segmentName } from '../contracts/segment-name.js';
+import { NEW_SPARE_NAME, checkpointedName, parseSegmentName, segmentName } from '../contracts/segment-name.js';
 import type { FileHandle, FileManager } from '../files/file-manager.js';
 import { writeFully } from '../files/transfer.js';
 import { Segment } from '../segment/segment.js';
@@ -47,9 +47,17 @@ export class SegmentPool {
     return this.#spares.length;
   }
 
-  /** Takes over a file that recovery found to hold nothing live. */
-  adopt(name: string): void {
-    this.#spares.push(name);
+  /**
+   * Takes over the files that recovery found to hold nothing live. They get a spare's name before they are
+   * used: a header torn by a crash is nothing in a spare file, but damage in one that has a segment's name.
+   */
+  async adopt(names: readonly string[]): Promise<void> {
+    this.#spares = [...names];
+    for (const name of names) {
+      const parsed = parseSegmentName(name);
+      if (parsed !== undefined && !parsed.checkpointed) await this.#rename(name, checkpointedName(parsed.id));
+    }
+    if (names.some((name) => !this.#spares.includes(name))) await this.#directorySync.sync();
   }
 
   /** Sees to it, in the background, that a spare file is at hand. A failure shows when a segment is prepared. */
