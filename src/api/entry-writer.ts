@@ -98,15 +98,16 @@ export class EntryWriter implements AsyncDisposable {
 
   async #writePieces(data: Uint8Array): Promise<void> {
     const { queue, maxPendingBytes, pieceBytes } = this.#log;
-    for (let from = 0; from < data.length;) {
+    let from = 0;
+    do {
       this.#assertOpen();
       const piece = data.subarray(from, from + pieceBytes);
       this.#log.buffer.writeChunkData(piece);
       from += piece.length;
       if (this.#log.buffer.pendingBytes >= pieceBytes) queue.spill();
       // While this waits the log may fail or be shut down, or the entry be rolled back: hence the check above.
-      if (queue.pendingBytes + pieceBytes > maxPendingBytes) await queue.pendingAtMost(Math.max(0, maxPendingBytes - pieceBytes));
-    }
+      if (queue.pendingBytes + pieceBytes > maxPendingBytes) await queue.pendingAtMost(maxPendingBytes - pieceBytes);
+    } while (from < data.length);
   }
 
   #assertWritable(): void {

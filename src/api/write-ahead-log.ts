@@ -283,11 +283,13 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     this.#active = new ActiveSegment({ ...parts, events }, buffer, recovered.lastId + 1);
     this.#writer = new LogWriter(this.#active, this.#queue, this.#options);
     await writeOpeningLink(buffer, recovered, parts);
-    const live = new Set([...recovered.segments, buffer.segment]);
-    for (const file of opened) if (![...live].some((segment) => segment.file === file)) await file.close();
-    this.#abandoned = recovered.abandoned;
-    for (const segment of live) this.#segments.set(segment.segmentId, segment);
-    for (const segment of recovered.segments) if (segment !== buffer.segment) this.#checkpointer.enqueue(segment);
+    // Before anything else is awaited: segments are checkpointed in order, and the active one may be closed soon.
+    const closed = recovered.segments.filter((segment) => segment !== buffer.segment);
+    this.#abandoned = new Set(closed.filter((segment) => recovered.abandoned.has(segment)));
+    for (const segment of [...closed, buffer.segment]) this.#segments.set(segment.segmentId, segment);
+    for (const segment of closed) this.#checkpointer.enqueue(segment);
+    const live = new Set([...closed, buffer.segment].map(({ file }) => file));
+    for (const file of opened) if (!live.has(file)) await file.close().catch(() => undefined);
   }
 
   /** Lets go of everything after a failure to open. The error that is reported is the first one. */

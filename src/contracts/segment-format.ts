@@ -148,6 +148,13 @@ export function decodeLink(source: Buffer, at: number, seed: number, offset: num
   };
 }
 
+/** Whether a valid link at `at` says that the log went on in this segment, right there. Needs `LINK_LENGTH` bytes. */
+export function isOwnLink(source: Buffer, at: number, seed: number, offset: number, segmentId: number): boolean {
+  // As with marks: the plain fields first.
+  if (readU64(source, at + 1) !== segmentId || readU64(source, at + 9) !== offset) return false;
+  return decodeLink(source, at, seed, offset) !== undefined;
+}
+
 export function encodeMark(target: Buffer, at: number, seed: number, offset: number, durableUpTo: number): void {
   target[at] = MARK_MARKER;
   writeU64(target, durableUpTo, at + 1);
@@ -156,8 +163,11 @@ export function encodeMark(target: Buffer, at: number, seed: number, offset: num
 
 /** How much the mark at `at` says was durable, or undefined if there is no valid one. Needs `MARK_LENGTH` bytes. */
 export function decodeMark(source: Buffer, at: number, seed: number, offset: number): number | undefined {
-  if (source[at] !== MARK_MARKER || !isSealed(source, at, MARK_LENGTH, seed, offset)) return undefined;
-  return readU64(source, at + 1);
+  if (source[at] !== MARK_MARKER) return undefined;
+  // No mark speaks of what comes behind it. Most bytes that are no mark fail here, at less cost than by their checksum.
+  const durableUpTo = readU64(source, at + 1);
+  if (durableUpTo > offset || !isSealed(source, at, MARK_LENGTH, seed, offset)) return undefined;
+  return durableUpTo;
 }
 
 export function encodeEntry(target: Buffer, at: number, id: number): void {

@@ -110,8 +110,9 @@ class MemoryFileHandle implements FileHandle {
       this.#reserve(at + part.length);
       this.#file.bytes.set(part, at);
       at += part.length;
+      // Growing keeps what is below the size, so the size must not lag behind.
+      this.#file.size = Math.max(this.#file.size, at);
     }
-    this.#file.size = Math.max(this.#file.size, at);
     return at - position;
   }
 

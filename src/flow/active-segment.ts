@@ -3,6 +3,7 @@ import type { Environment } from '../base/environment.js';
 import { toWalError, type WalError } from '../base/errors.js';
 import type { EntryId } from '../contracts/entry.js';
 import type { ResolvedOptions } from '../contracts/options.js';
+import { MARK_LENGTH } from '../contracts/segment-format.js';
 import type { BlockPool } from '../segment/block-pool.js';
 import type { Segment } from '../segment/segment.js';
 import { SegmentBuffer } from '../segment/segment-buffer.js';
@@ -38,6 +39,8 @@ export class ActiveSegment {
   nextId: EntryId;
   readonly #parts: ActiveSegmentParts;
   #preparing = false;
+  /** The last attempt to prepare a successor failed: the next is made when an entry needs it, not before. */
+  #hasFailed = false;
   #successor: Segment | undefined;
   /** Settles when the segment closed last has been handed over. */
   #sealing: Deferred<void> | undefined;
@@ -76,14 +79,14 @@ export class ActiveSegment {
 
   /** Whether an entry of `length` bytes can begin without the next segment. */
   fits(length: number): boolean {
-    return this.isEmpty || this.buffer.offset + length <= this.#parts.options.preallocateBytes;
+    return this.isEmpty || this.buffer.offset + MARK_LENGTH + length <= this.#parts.options.preallocateBytes;
   }
 
   /** To be called between entries: closes the segment if it is full and its successor is ready. */
   changeIfFull(): void {
     if (this.isEmpty) return;
     if (this.#successor !== undefined) this.#change(this.#successor);
-    else if (this.buffer.offset >= this.#parts.options.checkpointAfterBytes) this.#prepareSuccessor();
+    else if (this.buffer.offset >= this.#parts.options.checkpointAfterBytes && !this.#hasFailed) this.#prepareSuccessor();
   }
 
   /** Resolves when every segment closed so far has been handed over. */
@@ -104,12 +107,13 @@ export class ActiveSegment {
     const segmentId = Math.max(this.nextId, this.segment.segmentId + 1);
     this.#parts.pool.prepare(segmentId).then(
       (segment) => {
-        this.#preparing = false;
+        this.#preparing = this.#hasFailed = false;
         this.#successor = segment;
         this.#parts.events.onSuccessor(undefined);
       },
       (error: unknown) => {
         this.#preparing = false;
+        this.#hasFailed = true;
         this.#parts.events.onSuccessor(toWalError(error, `segment ${segmentId} cannot be prepared`));
       },
     );

@@ -119,12 +119,13 @@ export class CommitQueue {
     });
   }
 
-  /** Turns away those who wait to read what has been rolled back, from `offset` on. */
-  rejectReaders(segment: Segment, offset: number, error: WalError): void {
+  /** Bytes from `offset` on were rolled back: turns away those who wait to read them, and lets those who wait for room look again. */
+  forget(segment: Segment, offset: number, error: WalError): void {
     const isGone = (waiter: DurabilityWaiter) => waiter.segment === segment && waiter.offset >= offset;
     const gone = this.#durabilityWaiters.filter(isGone);
     this.#durabilityWaiters = this.#durabilityWaiters.filter((waiter) => !isGone(waiter));
     for (const waiter of gone) waiter.reject(error);
+    for (const waiter of this.#flushWaiters.splice(0)) waiter.resolve();
   }
 
   /** Stops for good: everyone waiting is told, and nothing is written or acknowledged from here on. */

@@ -198,7 +198,7 @@ export class LogWriter {
       segmentId: buffer.segment.segmentId,
       offset: savepoint.offset,
     });
-    this.#queue.rejectReaders(buffer.segment, savepoint.offset, gone);
+    this.#queue.forget(buffer.segment, savepoint.offset, gone);
     this.#release();
   }
 
@@ -220,15 +220,16 @@ export class LogWriter {
     this.#active.changeIfFull();
     while (this.#open === undefined && this.#head < this.#requests.length) {
       const request = this.#requests[this.#head];
-      if (!request.isCancelled && !this.#hasRoom(request.length)) return;
+      if (!request.isCancelled && !this.#hasRoom(request.length)) break;
       this.#head++;
       if (!request.isCancelled) request.start();
     }
-    if (this.#head === this.#requests.length) {
-      this.#requests = [];
+    // Dropping them in bulk costs nothing per request; keeping them all would keep their data.
+    if (this.#head * 2 >= this.#requests.length) {
+      this.#requests.splice(0, this.#head);
       this.#head = 0;
     }
-    if (this.waiting === 0 && this.#queue.isIdle) this.#idle?.resolve();
+    this.#finishIfIdle();
   };
 
   /** Turns away those in line who cannot go on without the next segment, which could not be had. */
@@ -240,7 +241,7 @@ export class LogWriter {
       if (!request.isCancelled) request.refuse(error);
     }
     if (this.#head < this.#requests.length) this.pump();
-    else if (this.#queue.isIdle) this.#idle?.resolve();
+    else this.#finishIfIdle();
   }
 
   /** The queue has failed: turns away everybody in line. */
@@ -269,7 +270,6 @@ export class LogWriter {
     this.#idle = deferred();
     this.pump();
     if (this.#queue.failure === undefined) await this.#idle.promise;
-    this.#isFinished = true;
     // A log that fails on its last link has told everyone who waited, and there is nobody else to tell.
     await this.#writeClosingLink(environment).catch(() => undefined);
   }
@@ -300,6 +300,12 @@ export class LogWriter {
     const pending = this.#queue.pendingBytes;
     if (pending > 0 && pending + Math.min(length, this.#maxPendingBytes) > this.#maxPendingBytes) return false;
     return this.#active.makeRoom(length);
+  }
+
+  #finishIfIdle(): void {
+    if (this.#idle === undefined || this.waiting > 0 || !this.#queue.isIdle) return;
+    this.#isFinished = true;
+    this.#idle.resolve();
   }
 
   #release(): void {

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { Environment } from '../base/environment.js';
 import type { ResolvedOptions } from '../contracts/options.js';
+import { LINK_LENGTH } from '../contracts/segment-format.js';
 import type { BlockPool } from '../segment/block-pool.js';
 import type { Segment } from '../segment/segment.js';
 import { SegmentBuffer } from '../segment/segment-buffer.js';
@@ -22,8 +23,11 @@ export interface OpeningParts {
 
 /** Where a recovered log goes on: in its last segment if that has room, else in a new one. */
 export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Promise<SegmentBuffer> {
-  await removeAliases(log, parts);
-  await parts.pool.adopt(log.spares);
+  for (const name of log.aliases) await parts.options.fileManager.remove(path.join(parts.directory, name));
+  // The process before this one may have ended between a rename and its sync. A spare must not be written to
+  // while the disk may still know it by another name, nor while it has two.
+  await parts.directorySync.sync();
+  parts.pool.adopt(log.spares);
   const last = log.segments.at(-1);
   const goesOn = last !== undefined && canGoOn(last, log, parts.options);
   const segment = goesOn ? last : await parts.pool.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
@@ -48,11 +52,5 @@ export function writeOpeningLink(buffer: SegmentBuffer, log: RecoveredLog, { que
 function canGoOn(last: Segment, log: RecoveredLog, options: ResolvedOptions): boolean {
   if (last.formatVersion === 0) return false;
   if (last.lastId === 0) return true;
-  return !log.abandoned.has(last) && log.end < options.checkpointAfterBytes;
-}
-
-/** A file with two names must lose one before it is used again: the other would be a way to overwrite it. */
-async function removeAliases(log: RecoveredLog, { directory, options, directorySync }: OpeningParts): Promise<void> {
-  for (const name of log.aliases) await options.fileManager.remove(path.join(directory, name));
-  if (log.aliases.length > 0) await directorySync.sync();
+  return !log.abandoned.has(last) && log.end + LINK_LENGTH <= options.preallocateBytes;
 }

@@ -6,7 +6,7 @@ import { segmentName } from '../contracts/segment-name.js';
 import type { FileHandle } from '../files/file-manager.js';
 import { readFully } from '../files/transfer.js';
 import { damaged, Entry } from '../segment/segment-reader.js';
-import { SegmentScanner, wasDurable } from '../segment/segment-scanner.js';
+import { provenEnd, SegmentScanner } from '../segment/segment-scanner.js';
 import type { RecoveredSegment, Segment } from '../segment/segment.js';
 import { readSegmentFiles, type SegmentFiles } from './segment-files.js';
 import { TailRewriter } from './tail-copy.js';
@@ -120,9 +120,10 @@ export class Recovery {
       last = entry.id;
     }
     if (segment.formatVersion !== 0) {
-      if (await wasDurable(segment, scanner.end, this.#options.bufferBytes)) {
-        throw damaged(segment, scanner.end, scanner.lastId);
-      }
+      const proven = await provenEnd(segment, end, this.#options.bufferBytes);
+      if (proven > scanner.end) throw damaged(segment, scanner.end, scanner.lastId);
+      // A link that something behind it vouches for must stay: torn in a crash, it would look like damage.
+      if (proven > end) ({ end, chain } = scanner);
       if (scanner.durableUpTo < end) await tail.rewrite(segment, scanner.durableUpTo, end);
     } else {
       await segment.file.sync();
@@ -195,7 +196,7 @@ async function linkSegments(
   for (const segment of files.segments) {
     const link = segment.formatVersion === 0 ? undefined : await readFirstLink(segment);
     if (segment.formatVersion === 0 || link !== undefined) linked.push({ segment, link });
-    else if (await wasDurable(segment, segment.start, blockBytes)) throw damaged(segment, segment.start, 0);
+    else if ((await provenEnd(segment, segment.start, blockBytes)) > segment.start) throw damaged(segment, segment.start, 0);
     else unused.push(segment);
   }
   const chain = followLinks(linked);

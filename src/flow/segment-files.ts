@@ -34,7 +34,7 @@ export async function readSegmentFiles(fileManager: FileManager, directory: stri
     const file = await fileManager.open(path.join(directory, name), { access: 'write', durableWrites: true });
     opened.push(file);
     const header = await readHeader(file, id, checkpointed);
-    const identity = header?.segmentId === undefined ? name : `${header.segmentId} ${header.seed}`;
+    const identity = header === undefined ? name : `${header.formatVersion} ${header.segmentId ?? id} ${header.seed}`;
     if (identities.has(identity)) files.aliases.push(name);
     else if (header === undefined || checkpointed) files.spares.push(name);
     else files.segments.push(new Segment(header, header.segmentId ?? id, name, file));

@@ -47,17 +47,9 @@ export class SegmentPool {
     return this.#spares.length;
   }
 
-  /**
-   * Takes over the files that recovery found to hold nothing live. They get a spare's name before they are
-   * used: a header torn by a crash is nothing in a spare file, but damage in one that has a segment's name.
-   */
-  async adopt(names: readonly string[]): Promise<void> {
+  /** Takes over the files that recovery found to hold nothing live. The names must be durable. */
+  adopt(names: readonly string[]): void {
     this.#spares = [...names];
-    for (const name of names) {
-      const parsed = parseSegmentName(name);
-      if (parsed !== undefined && !parsed.checkpointed) await this.#rename(name, checkpointedName(parsed.id));
-    }
-    if (names.some((name) => !this.#spares.includes(name))) await this.#directorySync.sync();
   }
 
   /** Sees to it, in the background, that a spare file is at hand. A failure shows when a segment is prepared. */
@@ -75,7 +67,7 @@ export class SegmentPool {
   prepare(segmentId: number): Promise<Segment> {
     return this.#serial.run(async () => {
       if (this.#spares.length === 0) await this.#createSpare();
-      const spare = this.#spares[this.#spares.length - 1];
+      const spare = await this.#nextSpare();
       const header = await this.#writeHeader(spare, segmentId);
       const name = segmentName(segmentId);
       await this.#rename(spare, name);
@@ -124,13 +116,26 @@ export class SegmentPool {
     for (const segment of this.#retired) await segment.close();
   }
 
+  /**
+   * The spare to use next, under a spare's name. One that was prepared but never linked has a segment's name
+   * until then, and a header torn by a crash is nothing in a spare file, but damage in a segment.
+   */
+  async #nextSpare(): Promise<string> {
+    const name = this.#spares[this.#spares.length - 1];
+    const parsed = parseSegmentName(name);
+    if (parsed === undefined || parsed.checkpointed) return name;
+    await this.#rename(name, checkpointedName(parsed.id));
+    await this.#directorySync.sync();
+    return checkpointedName(parsed.id);
+  }
+
   async #createSpare(): Promise<void> {
     this.#assertRunning();
     try {
       await this.#withFile(NEW_SPARE_NAME, 'create', (file) => this.#allocate(file));
     } catch (error) {
       // Whatever could be allocated goes back: the rest of the machine may need the space more.
-      await this.#fileManager.remove(this.#path(NEW_SPARE_NAME)).catch(() => undefined);
+      await this.#discard(NEW_SPARE_NAME);
       throw error;
     }
     this.#spares.push(NEW_SPARE_NAME);
@@ -143,6 +148,7 @@ export class SegmentPool {
     const size = await file.size();
     if (size > preallocateBytes) await file.truncate(preallocateBytes);
     for (let at = size; at < preallocateBytes; at += ZEROS.length) {
+      this.#assertRunning();
       await writeFully(file, [ZEROS.subarray(0, Math.min(ZEROS.length, preallocateBytes - at))], at);
     }
     if (size !== preallocateBytes) await file.sync();
@@ -155,13 +161,13 @@ export class SegmentPool {
     try {
       await this.#withFile(name, 'write', async (file) => {
         await this.#allocate(file);
+        this.#assertRunning();
         await writeFully(file, [bytes], 0);
         await file.sync();
       });
     } catch (error) {
       // After a failed write or sync nobody knows what this file holds. Another one is used next time.
-      this.#drop(name);
-      await this.#fileManager.remove(this.#path(name)).catch(() => undefined);
+      await this.#discard(name);
       throw error;
     }
     return decodeHeader(bytes) as SegmentHeader;
@@ -187,6 +193,11 @@ export class SegmentPool {
 
   #assertRunning(): void {
     if (this.#isStopped) throw new WalError('WAL_CLOSED', 'the log has been shut down or has failed');
+  }
+
+  async #discard(spare: string): Promise<void> {
+    this.#drop(spare);
+    if (!this.#isStopped) await this.#fileManager.remove(this.#path(spare)).catch(() => undefined);
   }
 
   #drop(spare: string): void {

@@ -1,6 +1,4 @@
-import { toWalError } from '../base/errors.js';
 import * as format from '../contracts/segment-format.js';
-import { readFully } from '../files/transfer.js';
 import type { Segment } from './segment.js';
 
 /** The room an entry's records take in the segment's file. */
@@ -76,7 +74,7 @@ export class SegmentScanner {
   /** Opens a scanner on `segment` and reads its first link. Read errors are errors, never the end of the log. */
   static async open(segment: Segment, options: ScanOptions): Promise<SegmentScanner> {
     const scanner = new SegmentScanner(segment, options);
-    const size = await scanner.#io(segment.file.size());
+    const size = await segment.size();
     scanner.#fileEnd = Math.min(size, options.end ?? size);
     if (segment.formatVersion !== 0) await scanner.#readFirstLink();
     return scanner;
@@ -125,7 +123,7 @@ export class SegmentScanner {
     this.#window.copyWithin(0, this.#windowEnd - this.#windowStart - kept, this.#windowEnd - this.#windowStart);
     this.#windowStart = keepFrom;
     const room = Math.max(kept, Math.min(this.#window.length, this.#fileEnd - keepFrom));
-    const read = await this.#io(readFully(this.segment.file, this.#window.subarray(kept, room), keepFrom + kept));
+    const read = await this.segment.read(this.#window.subarray(kept, room), keepFrom + kept);
     this.#windowEnd = keepFrom + kept + read;
     // The file may have become shorter than it said: then this is where it ends.
     if (kept + read < room) this.#fileEnd = this.#windowEnd;
@@ -177,7 +175,7 @@ export class SegmentScanner {
   #mark(): Step | undefined {
     const durableUpTo = format.decodeMark(this.#window, this.#at - this.#windowStart, this.segment.seed, this.#at);
     if (durableUpTo === undefined) return 'end';
-    this.durableUpTo = Math.max(this.durableUpTo, Math.min(durableUpTo, this.#at));
+    this.durableUpTo = Math.max(this.durableUpTo, durableUpTo);
     this.#at += format.MARK_LENGTH;
     return undefined;
   }
@@ -268,41 +266,33 @@ export class SegmentScanner {
   #atLimit(length: number): boolean {
     return this.#at + length > this.#fileEnd;
   }
-
-  async #io<T>(operation: Promise<T>): Promise<T> {
-    try {
-      return await operation;
-    } catch (error) {
-      const { segmentId } = this.segment;
-      throw toWalError(error, `segment ${segmentId} cannot be read`, { segmentId, offset: this.#windowEnd });
-    }
-  }
 }
 
 /**
- * Looks behind invalid bytes at `offset` for a record that says they were durable once. If there is
- * one the bytes have been damaged since; without one they are the unfinished tail of the log.
+ * How far the records behind `offset` say that the segment was durable once; `offset` if none says more.
+ * If that is beyond the last valid record, what lies between has been damaged since; if not, it is the
+ * unfinished tail of the log.
  */
-export async function wasDurable(segment: Segment, offset: number, blockBytes: number): Promise<boolean> {
-  const block = Buffer.allocUnsafeSlow(Math.max(blockBytes, 4 * format.LINK_LENGTH));
+export async function provenEnd(segment: Segment, offset: number, blockBytes: number): Promise<number> {
+  const block = Buffer.allocUnsafeSlow(blockBytes);
+  let proven = offset;
   for (let start = offset; ;) {
-    const read = await readFully(segment.file, block, start);
-    if (hasProof(segment, block.subarray(0, read), start, offset)) return true;
-    if (read < block.length) return false;
+    const read = await segment.read(block, start);
+    proven = Math.max(proven, provenIn(segment, block.subarray(0, read), start, offset));
+    if (read < block.length) return proven;
     start += read - format.LINK_LENGTH + 1;
   }
 }
 
-function hasProof(segment: Segment, bytes: Buffer, start: number, offset: number): boolean {
-  const { seed } = segment;
+function provenIn({ segmentId, seed }: Segment, bytes: Buffer, start: number, offset: number): number {
+  let proven = offset;
   for (let at = bytes.indexOf(format.MARK_MARKER); at >= 0; at = bytes.indexOf(format.MARK_MARKER, at + 1)) {
     if (at + format.MARK_LENGTH > bytes.length) break;
-    const durableUpTo = format.decodeMark(bytes, at, seed, start + at);
-    if (durableUpTo !== undefined && durableUpTo > offset && durableUpTo <= start + at) return true;
+    proven = Math.max(proven, format.decodeMark(bytes, at, seed, start + at) ?? 0);
   }
   for (let at = bytes.indexOf(format.LINK_MARKER); at >= 0; at = bytes.indexOf(format.LINK_MARKER, at + 1)) {
     if (at + format.LINK_LENGTH > bytes.length) break;
-    if (start + at > offset && format.decodeLink(bytes, at, seed, start + at) !== undefined) return true;
+    if (format.isOwnLink(bytes, at, seed, start + at, segmentId)) proven = Math.max(proven, start + at);
   }
-  return false;
+  return proven;
 }

@@ -93,6 +93,15 @@ export class Segment implements RecoveredSegment {
     }
   }
 
+  /** The length of the file in bytes. */
+  async size(): Promise<number> {
+    try {
+      return await this.file.size();
+    } catch (error) {
+      throw toWalError(error, `segment ${this.segmentId} cannot be read`, { segmentId: this.segmentId });
+    }
+  }
+
   /** Closes the file when the reads under way have ended. Idempotent; never rejects. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
