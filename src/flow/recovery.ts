@@ -250,6 +250,7 @@ function isChain(segment: Segment, scanner: SegmentScanner, next: Link): boolean
 }
 
 async function totalSize(chain: readonly LinkedSegment[]): Promise<number> {
-  const sizes = await Promise.all(chain.map(({ segment }) => segment.file.size()));
-  return sizes.reduce((total, size) => total + size, 0);
+  let total = 0;
+  for (const { segment } of chain) total += await segment.size();
+  return total;
 }
