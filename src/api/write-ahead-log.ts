@@ -25,6 +25,9 @@ import type { Segment } from '../segment/segment.js';
 import { ChunkReader } from './chunk-reader.js';
 import { EntryWriter } from './entry-writer.js';
 
+/** A checkpoint yields to commits at every block it reads: a larger one makes them wait for all the entries in it. */
+const CHECKPOINT_BLOCK_BYTES = 64 * 1024;
+
 /** What the log's owner provides. See `LogManagerOf` for what each method must do. */
 export interface LogManager extends LogManagerOf<WriteAheadLog> {}
 
@@ -332,7 +335,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   async #persist(segment: Segment): Promise<void> {
     if (this.#abandoned.has(segment) || segment.lastId === 0) return;
     const scanner = await SegmentScanner.open(segment, {
-      blockBytes: this.#options.bufferBytes,
+      blockBytes: Math.min(this.#options.bufferBytes, CHECKPOINT_BLOCK_BYTES),
       end: segment.durableEnd,
       after: segment.formatVersion === 0 ? segment.segmentId - 1 : 0,
     });

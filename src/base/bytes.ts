@@ -1,9 +1,19 @@
 const TWO_TO_32 = 0x1_0000_0000;
 
+// Byte by byte: Buffer's own methods check the value and the range again, at twice the time.
+
+/** Writes an unsigned 32-bit little-endian integer. */
+export function writeU32(target: Buffer, value: number, at: number): void {
+  target[at] = value;
+  target[at + 1] = value >>> 8;
+  target[at + 2] = value >>> 16;
+  target[at + 3] = value >>> 24;
+}
+
 /** Writes an unsigned 64-bit little-endian integer. `value` is a safe integer. */
 export function writeU64(target: Buffer, value: number, at: number): void {
-  target.writeUInt32LE(value % TWO_TO_32, at);
-  target.writeUInt32LE(Math.floor(value / TWO_TO_32), at + 4);
+  writeU32(target, value, at);
+  writeU32(target, Math.floor(value / TWO_TO_32), at + 4);
 }
 
 /** Reads an unsigned 64-bit little-endian integer. Values above 2^53 lose precision but stay above 2^53. */

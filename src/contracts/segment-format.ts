@@ -28,7 +28,7 @@
  * alone; an end is its marker alone. It is read, never written.
  */
 import { crc32, crc32c } from '../base/crc32.js';
-import { asBuffer, readU64, writeU64 } from '../base/bytes.js';
+import { asBuffer, readU64, writeU32, writeU64 } from '../base/bytes.js';
 
 export const FORMAT_VERSION = 1;
 export const MAX_VERSION_INFO_LENGTH = 255;
@@ -99,7 +99,7 @@ export function encodeHeader(segmentId: number, salt: Uint8Array, versionInfo: U
   const at = 5 + versionInfo.length;
   writeU64(header, segmentId, at);
   header.set(salt, at + 8);
-  header.writeUInt32LE(crc32(header.subarray(0, at + 16)), at + 16);
+  writeU32(header, crc32(header.subarray(0, at + 16)), at + 16);
   return header;
 }
 
@@ -130,9 +130,9 @@ export function encodeLink(target: Buffer, at: number, seed: number, offset: num
   target[at] = LINK_MARKER;
   writeU64(target, link.previousSegmentId, at + 1);
   writeU64(target, link.previousEnd, at + 9);
-  target.writeUInt32LE(link.previousChain, at + 17);
+  writeU32(target, link.previousChain, at + 17);
   writeU64(target, link.lastId, at + 21);
-  target.writeUInt32LE(nonce, at + 29);
+  writeU32(target, nonce, at + 29);
   return sealRecord(target, at, LINK_LENGTH, seed, offset);
 }
 
@@ -192,13 +192,13 @@ export function beginChain(previous: number, id: number, offset: number): number
 
 /** The chain of an entry after one more chunk. */
 export function extendChain(chain: number, chunkCrc: number): number {
-  chainWord.writeUInt32LE(chunkCrc, 0);
+  writeU32(chainWord, chunkCrc, 0);
   return crc32(chainWord, chain);
 }
 
 export function encodeChunkHeader(target: Buffer, at: number, length: number): void {
   target[at] = CHUNK_MARKER;
-  target.writeUInt32LE(length, at + 1);
+  writeU32(target, length, at + 1);
 }
 
 /** Writes a whole chunk at `at`, to stand at `offset` of its segment. Returns its CRC. */
@@ -206,7 +206,7 @@ export function encodeChunk(target: Buffer, at: number, data: Uint8Array, seed: 
   encodeChunkHeader(target, at, data.length);
   target.set(data, at + CHUNK_HEADER_LENGTH);
   const crc = CHUNK_CHECKSUM.update(CHUNK_CHECKSUM.begin(data.length, seed, offset), data);
-  target.writeUInt32LE(crc, at + CHUNK_HEADER_LENGTH + data.length);
+  writeU32(target, crc, at + CHUNK_HEADER_LENGTH + data.length);
   return crc;
 }
 
@@ -244,7 +244,7 @@ export function endLengthOf(formatVersion: number): number {
 
 export function encodeEnd(target: Buffer, at: number, chain: number): void {
   target[at] = END_MARKER;
-  target.writeUInt32LE(chain, at + 1);
+  writeU32(target, chain, at + 1);
 }
 
 export function decodeEndChain(source: Buffer, at: number): number {
@@ -254,7 +254,7 @@ export function decodeEndChain(source: Buffer, at: number): number {
 /** Ends a record with the CRC of what stands before it, and returns that CRC. */
 function sealRecord(target: Buffer, at: number, length: number, seed: number, offset: number): number {
   const crc = crc32(target.subarray(at, at + length - 4), startAt(seed, offset));
-  target.writeUInt32LE(crc, at + length - 4);
+  writeU32(target, crc, at + length - 4);
   return crc;
 }
 
@@ -281,10 +281,10 @@ export function encodeTailHeader(tail: TailCopy): Buffer {
   const header = Buffer.alloc(TAIL_HEADER_LENGTH);
   header.set(TAIL_MAGIC, 0);
   writeU64(header, tail.segmentId, 4);
-  header.writeUInt32LE(tail.seed, 12);
+  writeU32(header, tail.seed, 12);
   writeU64(header, tail.offset, 16);
   writeU64(header, tail.length, 24);
-  header.writeUInt32LE(crc32(header.subarray(0, 32)), 32);
+  writeU32(header, crc32(header.subarray(0, 32)), 32);
   return header;
 }
 

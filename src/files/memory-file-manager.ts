@@ -16,61 +16,75 @@ export class MemoryFileManager implements FileManager {
   readonly #directories = new Map<string, Map<string, MemoryFile>>();
   readonly #locked = new Set<string>();
 
-  async createDirectory(directory: string): Promise<void> {
-    for (let at = path.resolve(directory); ; at = path.dirname(at)) {
-      if (this.#files(path.dirname(at))?.has(path.basename(at))) throw systemError('EEXIST', at);
-      if (!this.#directories.has(at)) this.#directories.set(at, new Map());
-      if (at === path.dirname(at)) return;
-    }
+  createDirectory(directory: string): Promise<void> {
+    return later(() => {
+      const missing: string[] = [];
+      for (let at = path.resolve(directory); !this.#directories.has(at); at = path.dirname(at)) {
+        if (this.#files(path.dirname(at))?.has(path.basename(at))) throw systemError('EEXIST', at);
+        missing.push(at);
+        if (at === path.dirname(at)) break;
+      }
+      for (const each of missing) this.#directories.set(each, new Map());
+    });
   }
 
-  async list(directory: string): Promise<string[]> {
-    return [...this.#existing(directory).keys()];
+  list(directory: string): Promise<string[]> {
+    return later(() => [...this.#existing(directory).keys()]);
   }
 
-  async open(file: string, options: OpenOptions): Promise<FileHandle> {
-    if (this.#files(file) !== undefined) throw systemError('EISDIR', file);
-    const files = this.#existing(path.dirname(file));
-    const name = path.basename(file);
-    let content = files.get(name);
-    if (content === undefined) {
-      if (options.access !== 'create') throw systemError('ENOENT', file);
-      content = { bytes: new Uint8Array(), size: 0 };
-      files.set(name, content);
-    }
-    return new MemoryFileHandle(content, options.access !== 'read');
+  open(file: string, options: OpenOptions): Promise<FileHandle> {
+    return later(() => {
+      if (this.#files(file) !== undefined) throw systemError('EISDIR', file);
+      const files = this.#existing(path.dirname(file));
+      const name = path.basename(file);
+      let content = files.get(name);
+      if (content === undefined) {
+        if (options.access !== 'create') throw systemError('ENOENT', file);
+        content = { bytes: new Uint8Array(), size: 0 };
+        files.set(name, content);
+      }
+      return new MemoryFileHandle(content, options.access !== 'read');
+    });
   }
 
-  async rename(from: string, to: string): Promise<void> {
-    if (this.#files(to) !== undefined) throw systemError('EISDIR', to);
-    const files = this.#existing(path.dirname(from));
-    const content = files.get(path.basename(from));
-    if (content === undefined) throw systemError('ENOENT', from);
-    const target = this.#existing(path.dirname(to));
-    files.delete(path.basename(from));
-    target.set(path.basename(to), content);
+  rename(from: string, to: string): Promise<void> {
+    return later(() => {
+      if (this.#files(to) !== undefined) throw systemError('EISDIR', to);
+      const files = this.#existing(path.dirname(from));
+      const content = files.get(path.basename(from));
+      if (content === undefined) throw systemError('ENOENT', from);
+      const target = this.#existing(path.dirname(to));
+      files.delete(path.basename(from));
+      target.set(path.basename(to), content);
+    });
   }
 
-  async remove(file: string): Promise<void> {
-    if (!this.#existing(path.dirname(file)).delete(path.basename(file))) throw systemError('ENOENT', file);
+  remove(file: string): Promise<void> {
+    return later(() => {
+      if (!this.#existing(path.dirname(file)).delete(path.basename(file))) throw systemError('ENOENT', file);
+    });
   }
 
-  async syncDirectory(directory: string): Promise<void> {
-    this.#existing(directory);
+  syncDirectory(directory: string): Promise<void> {
+    return later(() => {
+      this.#existing(directory);
+    });
   }
 
-  async lock(directory: string): Promise<DirectoryLock> {
-    this.#existing(directory);
-    const key = path.resolve(directory);
-    if (this.#locked.has(key)) throw new WalError('WAL_LOCKED', `${directory} is open already in this process`);
-    this.#locked.add(key);
-    let isHeld = true;
-    return {
-      release: async () => {
-        if (isHeld) this.#locked.delete(key);
-        isHeld = false;
-      },
-    };
+  lock(directory: string): Promise<DirectoryLock> {
+    return later(() => {
+      this.#existing(directory);
+      const key = path.resolve(directory);
+      if (this.#locked.has(key)) throw new WalError('WAL_LOCKED', `${directory} is open already in this process`);
+      this.#locked.add(key);
+      let isHeld = true;
+      return {
+        release: async () => {
+          if (isHeld) this.#locked.delete(key);
+          isHeld = false;
+        },
+      };
+    });
   }
 
   #files(directory: string): Map<string, MemoryFile> | undefined {
@@ -95,46 +109,58 @@ class MemoryFileHandle implements FileHandle {
     this.#isWritable = isWritable;
   }
 
-  async read(target: Uint8Array, position: number): Promise<number> {
-    this.#assertOpen();
-    const { bytes, size } = this.#file;
-    const source = bytes.subarray(Math.min(position, size), Math.min(position + target.length, size));
-    target.set(source);
-    return source.length;
+  read(target: Uint8Array, position: number): Promise<number> {
+    return later(() => {
+      this.#assertOpen();
+      const { bytes, size } = this.#file;
+      const source = bytes.subarray(Math.min(position, size), Math.min(position + target.length, size));
+      target.set(source);
+      return source.length;
+    });
   }
 
-  async write(parts: readonly Uint8Array[], position: number): Promise<number> {
-    this.#assertWritable();
-    let at = position;
-    for (const part of parts) {
-      this.#reserve(at + part.length);
-      this.#file.bytes.set(part, at);
-      at += part.length;
-      // Growing keeps what is below the size, so the size must not lag behind.
-      this.#file.size = Math.max(this.#file.size, at);
-    }
-    return at - position;
+  write(parts: readonly Uint8Array[], position: number): Promise<number> {
+    return later(() => {
+      this.#assertWritable();
+      let at = position;
+      for (const part of parts) {
+        this.#reserve(at + part.length);
+        this.#file.bytes.set(part, at);
+        at += part.length;
+        // Growing keeps what is below the size, so the size must not lag behind.
+        this.#file.size = Math.max(this.#file.size, at);
+      }
+      return at - position;
+    });
   }
 
-  async sync(): Promise<void> {
-    this.#assertOpen();
+  sync(): Promise<void> {
+    return later(() => {
+      this.#assertOpen();
+    });
   }
 
-  async truncate(length: number): Promise<void> {
-    this.#assertWritable();
-    if (length < this.#file.size) this.#file.bytes.fill(0, length, this.#file.size);
-    else this.#reserve(length);
-    this.#file.size = length;
+  truncate(length: number): Promise<void> {
+    return later(() => {
+      this.#assertWritable();
+      if (length < this.#file.size) this.#file.bytes.fill(0, length, this.#file.size);
+      else this.#reserve(length);
+      this.#file.size = length;
+    });
   }
 
-  async size(): Promise<number> {
-    this.#assertOpen();
-    return this.#file.size;
+  size(): Promise<number> {
+    return later(() => {
+      this.#assertOpen();
+      return this.#file.size;
+    });
   }
 
-  async close(): Promise<void> {
-    this.#assertOpen();
-    this.#isClosed = true;
+  close(): Promise<void> {
+    return later(() => {
+      this.#assertOpen();
+      this.#isClosed = true;
+    });
   }
 
   /** Grows by doubling, so that many small writes copy little. */
@@ -153,6 +179,21 @@ class MemoryFileHandle implements FileHandle {
     this.#assertOpen();
     if (!this.#isWritable) throw systemError('EBADF', 'the file was opened for reading');
   }
+}
+
+/**
+ * Does `operation` at once, and settles in a later turn of the event loop, as a disk would: whoever loops on this must
+ * not keep everything else in the program from running.
+ */
+function later<T>(operation: () => T): Promise<T> {
+  return new Promise((resolve, reject) => {
+    try {
+      const result = operation();
+      setImmediate(() => resolve(result));
+    } catch (error) {
+      setImmediate(() => reject(error as Error));
+    }
+  });
 }
 
 function systemError(code: string, what: string): Error {

@@ -5,27 +5,31 @@ import { lockDirectory } from './directory-lock.js';
 import type { DirectoryLock, FileHandle, FileManager, OpenOptions } from './file-manager.js';
 
 const { O_CREAT, O_RDONLY, O_RDWR } = fs.constants;
-/** Undefined where the system has none, as its types do not say. */
+/** Undefined where the system has none, as their types do not say. */
 const O_DSYNC = fs.constants.O_DSYNC as number | undefined;
+const O_NOFOLLOW = fs.constants.O_NOFOLLOW as number | undefined;
 /** Elsewhere O_DSYNC is missing or, on macOS, does not reach through the drive's cache. */
 const HAS_DURABLE_WRITES = process.platform === 'linux' && O_DSYNC !== undefined;
 /** What one writev call takes on every system. */
 const MAX_PARTS = 1024;
-/** Linux cuts a write off just below 2 GiB, and the count of a writev wraps at 4 GiB. */
-const MAX_WRITE_BYTES = 1024 * 1024 * 1024;
+/** Linux cuts a read or write off just below 2 GiB, and the count of a writev wraps at 4 GiB. */
+const MAX_CALL_BYTES = 1024 * 1024 * 1024;
 
 /** Stores the log in the file system, through `node:fs`. */
 export class NodeFileManager implements FileManager {
   async createDirectory(directory: string): Promise<void> {
     const target = path.resolve(directory);
-    const first = await mkdir(target, { recursive: true });
-    if (first === undefined) return;
-    // Each directory that was created is an entry in its parent, and durable only when that is synced.
-    const top = path.dirname(first);
-    for (let parent = path.dirname(target); ; parent = path.dirname(parent)) {
-      await this.syncDirectory(parent);
-      if (parent === top) return;
+    const parent = path.dirname(target);
+    try {
+      await this.#createEntry(target);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === target) throw error;
+      await this.createDirectory(parent);
+      await this.#createEntry(target);
     }
+    // Also if it was there: whoever created it may have died before this. Nothing above it can be left like that,
+    // because each directory is durable before the next one is created in it.
+    if (parent !== target) await this.syncDirectory(parent);
   }
 
   async list(directory: string): Promise<string[]> {
@@ -33,17 +37,17 @@ export class NodeFileManager implements FileManager {
     return entries.filter((entry) => entry.isFile()).map((entry) => entry.name);
   }
 
-  open(file: string, options: OpenOptions): Promise<FileHandle> {
+  async open(file: string, options: OpenOptions): Promise<FileHandle> {
     const durableWrites = options.durableWrites === true && HAS_DURABLE_WRITES;
     let flags = options.access === 'read' ? O_RDONLY : O_RDWR;
     if (options.access === 'create') flags |= O_CREAT;
     if (durableWrites) flags |= O_DSYNC ?? 0;
-    return new Promise((resolve, reject) => {
-      fs.open(file, flags, 0o644, (error, descriptor) => {
-        if (error !== null) reject(error);
-        else resolve(new NodeFileHandle(descriptor, durableWrites));
-      });
-    });
+    // `list` names no links, so none is followed: what one leads to is not ours to write.
+    const descriptor = await openDescriptor(file, flags | (O_NOFOLLOW ?? 0));
+    const handle = new NodeFileHandle(descriptor, durableWrites);
+    // For reading, the system opens directories too.
+    if (options.access === 'read') await handle.assertFile(file);
+    return handle;
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -68,6 +72,17 @@ export class NodeFileManager implements FileManager {
     }
   }
 
+  /** Creates a directory whose parent is there. One that exists, or a link to one, is left alone. */
+  async #createEntry(directory: string): Promise<void> {
+    try {
+      await mkdir(directory);
+    } catch (error) {
+      // Other errors too may come before EEXIST: EROFS, say, or EPERM for a drive's root.
+      const stats = await stat(directory).catch(() => undefined);
+      if (stats?.isDirectory() !== true) throw error;
+    }
+  }
+
   lock(directory: string, onCompromised: (cause: Error) => void): Promise<DirectoryLock> {
     return lockDirectory(directory, onCompromised);
   }
@@ -83,8 +98,20 @@ class NodeFileHandle implements FileHandle {
     this.durableWrites = durableWrites;
   }
 
+  /** Closes the handle and rejects with `EISDIR` if it is a directory's. */
+  async assertFile(file: string): Promise<void> {
+    const stats = await this.#stat().catch(async (error: unknown) => {
+      await this.close();
+      throw error;
+    });
+    if (!stats.isDirectory()) return;
+    await this.close();
+    throw Object.assign(new Error(`EISDIR: ${file} is a directory`), { code: 'EISDIR' });
+  }
+
   read(target: Uint8Array, position: number): Promise<number> {
-    return this.#call((descriptor, done) => fs.read(descriptor, target, 0, target.length, position, done));
+    const length = Math.min(target.length, MAX_CALL_BYTES);
+    return this.#call((descriptor, done) => fs.read(descriptor, target, 0, length, position, done));
   }
 
   write(parts: readonly Uint8Array[], position: number): Promise<number> {
@@ -114,8 +141,7 @@ class NodeFileHandle implements FileHandle {
   }
 
   async size(): Promise<number> {
-    const stats = await this.#call<fs.Stats>((descriptor, done) => fs.fstat(descriptor, done));
-    return stats.size;
+    return (await this.#stat()).size;
   }
 
   close(): Promise<void> {
@@ -123,6 +149,10 @@ class NodeFileHandle implements FileHandle {
     // The system may give the number to another file at once: it must not be used again.
     this.#descriptor = undefined;
     return closing;
+  }
+
+  #stat(): Promise<fs.Stats> {
+    return this.#call((descriptor, done) => fs.fstat(descriptor, done));
   }
 
   #call<T>(operation: (descriptor: number, done: (error: Error | null, result?: T) => void) => void): Promise<T> {
@@ -140,10 +170,19 @@ class NodeFileHandle implements FileHandle {
   }
 }
 
+function openDescriptor(file: string, flags: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.open(file, flags, 0o644, (error, descriptor) => {
+      if (error !== null) reject(error);
+      else resolve(descriptor);
+    });
+  });
+}
+
 /** As many of `parts` as one call takes. A single part that is too long is cut. */
 function firstParts(parts: readonly Uint8Array[]): Uint8Array[] {
   const batch: Uint8Array[] = [];
-  let room = MAX_WRITE_BYTES;
+  let room = MAX_CALL_BYTES;
   for (const part of parts) {
     if (batch.length === MAX_PARTS || room === 0) break;
     const taken = part.length > room ? part.subarray(0, room) : part;

@@ -3,6 +3,8 @@ import { canBlock, writeFully, writeFullyBlocking } from '../files/transfer.js';
 import type { Flush, SegmentBuffer } from '../segment/segment-buffer.js';
 import type { Segment } from '../segment/segment.js';
 
+const FLUSH_AT_ONCE_BYTES = 512 * 1024;
+
 interface DurabilityWaiter {
   readonly segment: Segment;
   readonly offset: number;
@@ -72,6 +74,11 @@ export class CommitQueue {
   request(): void {
     if (this.#failure !== undefined) this.#rejectCommits(this.#failure);
     else if (this.#inFlight === undefined && !this.#scheduled) {
+      // With this much to write nothing is gained by waiting for more, and the next entries are encoded meanwhile.
+      if (!this.#isBlocking && this.pendingBytes >= FLUSH_AT_ONCE_BYTES) {
+        this.#start();
+        return;
+      }
       this.#scheduled = true;
       // A tick comes after all microtasks: writers that the last flush woke are through begin, write and
       // commit by then, and share the next flush instead of waiting for the one after it.

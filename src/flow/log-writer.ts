@@ -29,6 +29,8 @@ export interface OpenEntry {
   rollback?: Promise<void>;
 }
 
+/** Stands in for the data of an entry that has been copied, so that it can be collected while the entry is on its way. */
+const NOTHING: readonly Uint8Array[] = [];
 const EMPTY_ENTRY_LENGTH = entryLength(0, 0);
 
 /** A whole entry on its way from `append` to the disk. */
@@ -40,7 +42,7 @@ class Append implements Request, CommitWaiter, CommittedEntry {
 
   constructor(
     readonly writer: LogWriter,
-    readonly data: readonly Uint8Array[],
+    public data: readonly Uint8Array[],
     readonly length: number,
     readonly resolve: (entry: CommittedEntry) => void,
     readonly reject: (error: WalError) => void,
@@ -134,7 +136,8 @@ export class LogWriter {
         start: () => {
           signal?.removeEventListener('abort', abort);
           const id = this.#active.nextId++;
-          this.#open = { id, savepoint: this.buffer.beginEntry(id) };
+          this.#open = { id, savepoint: this.buffer.savepoint() };
+          this.buffer.beginEntry(id);
           resolve(this.#open);
         },
         refuse: (error) => {
@@ -210,6 +213,7 @@ export class LogWriter {
     const { data } = append;
     append.chunks = data.length === 1 ? [buffer.writeChunk(data[0])] : data.map((bytes) => buffer.writeChunk(bytes));
     buffer.endEntry(append.id, append);
+    append.data = NOTHING;
     this.#queue.request();
     this.#active.changeIfFull();
   }

@@ -3,8 +3,8 @@ import * as format from '../contracts/segment-format.js';
 import type { LogPosition } from '../contracts/log-position.js';
 import type { Segment } from './segment.js';
 
-/** A small chunk is read whole together with its header, in one call. */
-const PROBE_BYTES = 16 * 1024;
+/** A chunk of up to 4 KiB is read whole together with its header, in one call. */
+const PROBE_BYTES = format.CHUNK_OVERHEAD + 4096;
 const STREAM_BYTES = 256 * 1024;
 
 /**
@@ -34,7 +34,7 @@ export class ChunkSource {
   /** Opens the chunk at `position`, which must end within the segment's first `limit` bytes. */
   static async open(segment: Segment, position: LogPosition, limit: number): Promise<ChunkSource> {
     const { offset } = position;
-    const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(PROBE_BYTES, limit - offset)));
+    const bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(PROBE_BYTES, limit - offset)));
     const read = await segment.read(bytes, offset);
     const header = bytes.subarray(0, format.CHUNK_HEADER_LENGTH);
     if (read < format.CHUNK_HEADER_LENGTH || header[0] !== format.CHUNK_MARKER) throw noChunk(segment, offset);
@@ -74,8 +74,8 @@ export class ChunkSource {
 
   /** The rest of the chunk, all of which is verified. Throws `WAL_CORRUPT` if it is damaged. */
   async readRest(): Promise<Uint8Array> {
-    const rest = Buffer.allocUnsafeSlow(this.bytesRemaining);
-    await this.read(rest);
+    const rest = this.#takeProbe() ?? Buffer.allocUnsafeSlow(this.bytesRemaining);
+    if (this.bytesRemaining > 0) await this.read(rest);
     await this.assertValid();
     return rest;
   }
@@ -95,6 +95,15 @@ export class ChunkSource {
     const { segmentId } = this.#segment;
     const { offset } = this.position;
     throw new WalError('WAL_CORRUPT', `the chunk at offset ${offset} of segment ${segmentId} is damaged`, { segmentId, offset });
+  }
+
+  /** The whole chunk, if it came with the header and fills most of what was read: a smaller one would keep all of that alive. */
+  #takeProbe(): Uint8Array | undefined {
+    if (this.#consumed > 0 || this.length * 2 < PROBE_BYTES || this.length + 4 > this.#probe.length) return undefined;
+    const data = this.#probe.subarray(0, this.length);
+    this.#crc = this.#checksum.update(this.#crc, data);
+    this.#consumed = this.length;
+    return data;
   }
 
   async #readExactly(target: Uint8Array, from: number): Promise<void> {

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.js';
+import { writeU32 } from '../base/bytes.js';
 import type { WalError } from '../base/errors.js';
 import type { ChunkRecord } from '../contracts/entry.js';
 import { LogPosition } from '../contracts/log-position.js';
@@ -100,8 +101,9 @@ export class SegmentBuffer {
     this.#waiters.push(waiter);
   }
 
-  beginEntry(id: number): Savepoint {
-    const savepoint: Savepoint = {
+  /** Where an entry that begins now could be rolled back to. */
+  savepoint(): Savepoint {
+    return {
       offset: this.offset,
       chain: this.chain,
       blockCount: this.#blocks.length,
@@ -109,13 +111,15 @@ export class SegmentBuffer {
       markDue: this.#markDue,
       taken: this.#flushesTaken,
     };
+  }
+
+  beginEntry(id: number): void {
     this.#endsWithLink = false;
     this.#writeMarkIfDue();
     const at = this.#reserve(format.ENTRY_LENGTH);
     format.encodeEntry(this.#block(), at, id);
     this.#entryChain = format.beginChain(this.chain, id, this.offset);
     this.#advance(format.ENTRY_LENGTH);
-    return savepoint;
   }
 
   /** Writes a whole chunk, copying `data`. */
@@ -166,7 +170,7 @@ export class SegmentBuffer {
     const { position, length, written, crc } = this.#openChunk();
     assert(written === length, 'a chunk ends when all of its data is there');
     const at = this.#reserve(4);
-    this.#block().writeUInt32LE(crc, at);
+    writeU32(this.#block(), crc, at);
     this.#advance(4);
     this.#entryChain = format.extendChain(this.#entryChain, crc);
     this.#chunk = undefined;
