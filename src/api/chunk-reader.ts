@@ -47,7 +47,9 @@ export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
   async crcIsValid(): Promise<boolean> {
     this.#assertOpen();
     const { bytesRemaining } = this;
-    if (bytesRemaining > 0) throw new RangeError(`the checksum is known once all is read; ${bytesRemaining} bytes remain`);
+    if (bytesRemaining > 0) {
+      throw new RangeError(`the checksum is known once all is read; ${bytesRemaining} bytes remain`);
+    }
     return this.#source.isValid();
   }
 
@@ -58,7 +60,9 @@ export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
     this.#segment.unpin();
   }
 
-  /** The bytes that remain, in pieces; the end of the iteration means that the whole chunk is valid. Closes the reader. */
+  /**
+   * The bytes that remain, in pieces; the end of the iteration means that the whole chunk is valid. Closes the reader.
+   */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
     try {
       this.#assertOpen();

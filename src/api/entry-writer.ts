@@ -33,8 +33,8 @@ export class EntryWriter implements AsyncDisposable {
     const bytes = chunkBytes(data);
     this.#assertWritable();
     assertChunkLength(bytes.length);
-    const { queue, maxPendingBytes } = this.#log;
-    if (queue.pendingBytes + CHUNK_OVERHEAD + bytes.length <= maxPendingBytes) return this.#log.buffer.writeChunk(bytes);
+    const { buffer, queue, maxPendingBytes } = this.#log;
+    if (queue.pendingBytes + CHUNK_OVERHEAD + bytes.length <= maxPendingBytes) return buffer.writeChunk(bytes);
     const chunk = await this.beginChunk(bytes.length);
     await chunk.write(bytes);
     return chunk.finish();
@@ -48,7 +48,9 @@ export class EntryWriter implements AsyncDisposable {
    */
   async beginChunk(length: number): Promise<ChunkWriter> {
     if (typeof length !== 'number') throw new TypeError(`length must be a number, not ${show(length)}`);
-    if (!Number.isInteger(length) || length < 0) throw new RangeError(`length must be an integer from 0, not ${length}`);
+    if (!Number.isInteger(length) || length < 0) {
+      throw new RangeError(`length must be an integer from 0, not ${length}`);
+    }
     this.#assertWritable();
     assertChunkLength(length);
     this.#isBusy = true;
@@ -121,7 +123,9 @@ export class EntryWriter implements AsyncDisposable {
     }
     const { refusal } = this.#log;
     if (refusal !== undefined) throw refusal;
-    if (this.#state === 'broken') throw new TypeError(`entry ${this.id} has an incomplete chunk and can only be rolled back`);
+    if (this.#state === 'broken') {
+      throw new TypeError(`entry ${this.id} has an incomplete chunk and can only be rolled back`);
+    }
   }
 }
 

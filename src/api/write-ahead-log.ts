@@ -3,7 +3,8 @@ import path from 'node:path';
 import { systemEnvironment, type Environment } from '../base/environment.js';
 import { toWalError, WalError } from '../base/errors.js';
 import { show } from '../base/bytes.js';
-import { assertChunkLength, chunkBytes, type ChunkData, type CommittedEntry, type EntryId } from '../contracts/entry.js';
+import { assertChunkLength, chunkBytes } from '../contracts/entry.js';
+import type { ChunkData, CommittedEntry, EntryId } from '../contracts/entry.js';
 import { LogPosition } from '../contracts/log-position.js';
 import { resolveOptions, type ResolvedOptions, type WalOptions } from '../contracts/options.js';
 import { entryLength } from '../contracts/segment-format.js';
@@ -29,7 +30,7 @@ import { EntryWriter } from './entry-writer.js';
 const CHECKPOINT_BLOCK_BYTES = 64 * 1024;
 
 /** What the log's owner provides. See `LogManagerOf` for what each method must do. */
-export interface LogManager extends LogManagerOf<WriteAheadLog> {}
+export type LogManager = LogManagerOf<WriteAheadLog>;
 
 /** What a log reports besides what its methods return. */
 export interface WalEvents {
@@ -157,7 +158,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * Writes a whole entry of one chunk, or of one chunk per element of an array, and resolves when it is
    * durable. The fast path: all entries of one moment share one flush. `data` must not change until then.
    *
-   * Rejects as `beginEntry` and `EntryWriter.commit` do, with `WAL_TOO_LARGE` for a chunk above 2^32 - 1 bytes, and with
+   * Rejects as `beginEntry` and `EntryWriter.commit` do, with `WAL_TOO_LARGE` for a chunk above 2^32 - 1 bytes, and
+   * with
    * a TypeError for any other type.
    */
   append(data: ChunkData | readonly ChunkData[]): Promise<CommittedEntry> {
@@ -186,7 +188,9 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * TypeError for anything but a LogPosition.
    */
   async readAt(position: LogPosition): Promise<ChunkReader> {
-    if (!(position instanceof LogPosition)) throw new TypeError(`position must be a LogPosition, not ${show(position)}`);
+    if (!(position instanceof LogPosition)) {
+      throw new TypeError(`position must be a LogPosition, not ${show(position)}`);
+    }
     if (this.#shutdown !== undefined) throw closedError();
     const { segmentId, offset } = position;
     const segment = this.#segments.get(segmentId);

@@ -4,7 +4,10 @@ import { randomFillSync } from 'node:crypto';
 export interface Environment {
   /** Fills `target` with bytes that nobody can foresee. */
   randomFill(target: Uint8Array): void;
-  /** Calls `callback` once after about `milliseconds`; the returned function cancels it. Does not keep the process alive. */
+  /**
+   * Calls `callback` once after about `milliseconds`; the returned function cancels it. Does not keep the process
+   * alive.
+   */
   callAfter(milliseconds: number, callback: () => void): () => void;
   /** Milliseconds on a clock that only goes forward. */
   now(): number;

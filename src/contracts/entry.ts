@@ -13,7 +13,9 @@ export type ChunkData = Uint8Array | string;
 export interface ChunkRecord {
   /** Where it can be read once its entry is durable. */
   readonly position: LogPosition;
-  /** The checksum stored with it. It covers the position and the length too, so it is not the CRC-32 of the data alone. */
+  /**
+   * The checksum stored with it. It covers the position and the length too, so it is not the CRC-32 of the data alone.
+   */
   readonly crc: number;
   /** The length of its data in bytes. */
   readonly length: number;

@@ -12,8 +12,8 @@ export class LogPosition {
 
   /** Throws a RangeError unless both are safe integers, 0 or more. */
   constructor(segmentId: number, offset: number) {
-    if (!isU53(segmentId)) throw new RangeError(`segmentId must be an integer from 0 to 2^53 - 1, not ${show(segmentId)}`);
-    if (!isU53(offset)) throw new RangeError(`offset must be an integer from 0 to 2^53 - 1, not ${show(offset)}`);
+    assertU53('segmentId', segmentId);
+    assertU53('offset', offset);
     this.segmentId = segmentId;
     this.offset = offset;
   }
@@ -28,7 +28,9 @@ export class LogPosition {
 
   /** The position that `serialize` turned into `bytes`. Throws a TypeError or RangeError for anything else. */
   static deserialize(bytes: Uint8Array): LogPosition {
-    if (!(bytes instanceof Uint8Array)) throw new TypeError(`a serialized position is a Uint8Array, not ${show(bytes)}`);
+    if (!(bytes instanceof Uint8Array)) {
+      throw new TypeError(`a serialized position is a Uint8Array, not ${show(bytes)}`);
+    }
     if (bytes.length !== LogPosition.SERIALIZED_LENGTH) {
       throw new RangeError(`a serialized position has ${LogPosition.SERIALIZED_LENGTH} bytes, not ${bytes.length}`);
     }
@@ -41,6 +43,7 @@ export class LogPosition {
   }
 }
 
-function isU53(value: number): boolean {
-  return Number.isSafeInteger(value) && value >= 0;
+function assertU53(name: string, value: number): void {
+  if (Number.isSafeInteger(value) && value >= 0) return;
+  throw new RangeError(`${name} must be an integer from 0 to 2^53 - 1, not ${show(value)}`);
 }

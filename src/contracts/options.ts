@@ -32,7 +32,7 @@ export interface WalOptions {
   /** Where the log is stored. Default: a NodeFileManager. */
   fileManager?: FileManager;
   /** Called now and then during recovery. */
-  onRecoveryProgress?(progress: RecoveryProgress): void;
+  onRecoveryProgress?: (this: void, progress: RecoveryProgress) => void;
 }
 
 export type ResolvedOptions = Required<WalOptions>;
@@ -42,7 +42,9 @@ const MIB = 1024 * KIB;
 
 /** `options` with their defaults. Throws a TypeError or RangeError that echoes the value for anything unusable. */
 export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
-  if (typeof options !== 'object' || options === null) throw new TypeError(`options must be an object, not ${show(options)}`);
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`options must be an object, not ${show(options)}`);
+  }
   const preallocateBytes = integer('preallocateBytes', options.preallocateBytes ?? 64 * MIB, 4 * KIB, MIB * MIB);
   const checkpointAfterBytes = integer(
     'checkpointAfterBytes', options.checkpointAfterBytes ?? Math.floor(preallocateBytes * 0.75), 1, MIB * MIB,
@@ -53,7 +55,10 @@ export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
     );
   }
   const bufferBytes = integer('bufferBytes', options.bufferBytes ?? MIB, 4 * KIB, 64 * MIB);
-  const maxPendingBytes = integer('maxPendingBytes', options.maxPendingBytes ?? Math.max(64 * MIB, bufferBytes), 1, 16 * KIB * MIB);
+  const defaultPendingBytes = Math.max(64 * MIB, bufferBytes);
+  const maxPendingBytes = integer(
+    'maxPendingBytes', options.maxPendingBytes ?? defaultPendingBytes, 1, 16 * KIB * MIB,
+  );
   if (maxPendingBytes < bufferBytes) {
     throw new RangeError(`maxPendingBytes (${maxPendingBytes}) must be at least bufferBytes (${bufferBytes})`);
   }
@@ -93,7 +98,9 @@ function versionInfo(value: unknown): Uint8Array {
 function fileManager(value: unknown): FileManager {
   const methods = ['createDirectory', 'list', 'open', 'rename', 'remove', 'syncDirectory', 'lock'];
   const candidate = value as Record<string, unknown> | null;
-  if (typeof candidate !== 'object' || candidate === null) throw new TypeError(`fileManager must be a FileManager, not ${show(value)}`);
+  if (typeof candidate !== 'object' || candidate === null) {
+    throw new TypeError(`fileManager must be a FileManager, not ${show(value)}`);
+  }
   for (const method of methods) {
     if (typeof candidate[method] !== 'function') throw new TypeError(`fileManager must have a method ${method}`);
   }

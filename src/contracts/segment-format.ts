@@ -76,6 +76,11 @@ export interface Link {
   readonly lastId: number;
 }
 
+/** A link that was read, with the chain it starts. */
+export interface ChainedLink extends Link {
+  readonly chain: number;
+}
+
 /** The length in bytes of an entry whose chunks hold `dataLength` bytes in all. */
 export function entryLength(chunkCount: number, dataLength: number): number {
   return ENTRY_LENGTH + chunkCount * CHUNK_OVERHEAD + dataLength + END_LENGTH;
@@ -126,7 +131,9 @@ export function decodeHeader(bytes: Buffer): SegmentHeader | { readonly unknownV
 }
 
 /** Writes a link at `at`, to stand at `offset` of its segment. Returns its CRC, which is the new chain. */
-export function encodeLink(target: Buffer, at: number, seed: number, offset: number, link: Link, nonce: number): number {
+export function encodeLink(
+  target: Buffer, at: number, seed: number, offset: number, link: Link, nonce: number,
+): number {
   target[at] = LINK_MARKER;
   writeU64(target, link.previousSegmentId, at + 1);
   writeU64(target, link.previousEnd, at + 9);
@@ -137,7 +144,7 @@ export function encodeLink(target: Buffer, at: number, seed: number, offset: num
 }
 
 /** The link at `at`, with the chain it starts, or undefined if there is no valid one. Needs `LINK_LENGTH` bytes. */
-export function decodeLink(source: Buffer, at: number, seed: number, offset: number): (Link & { readonly chain: number }) | undefined {
+export function decodeLink(source: Buffer, at: number, seed: number, offset: number): ChainedLink | undefined {
   if (source[at] !== LINK_MARKER || !isSealed(source, at, LINK_LENGTH, seed, offset)) return undefined;
   return {
     previousSegmentId: readU64(source, at + 1),
@@ -293,5 +300,10 @@ export function decodeTailHeader(bytes: Uint8Array): TailCopy | undefined {
   const header = asBuffer(bytes);
   if (header.length < TAIL_HEADER_LENGTH || !header.subarray(0, 4).equals(TAIL_MAGIC)) return undefined;
   if (crc32(header.subarray(0, 32)) !== header.readUInt32LE(32)) return undefined;
-  return { segmentId: readU64(header, 4), seed: header.readUInt32LE(12), offset: readU64(header, 16), length: readU64(header, 24) };
+  return {
+    segmentId: readU64(header, 4),
+    seed: header.readUInt32LE(12),
+    offset: readU64(header, 16),
+    length: readU64(header, 24),
+  };
 }

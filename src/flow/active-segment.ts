@@ -57,7 +57,10 @@ export class ActiveSegment {
     return this.buffer.segment;
   }
 
-  /** Whether the segment holds no entry. Such a segment is never closed: its successor could not have a name of its own. */
+  /**
+   * Whether the segment holds no entry. Such a segment is never closed: its successor could not have a name of its
+   * own.
+   */
   get isEmpty(): boolean {
     return this.segment.lastId === 0;
   }
@@ -85,8 +88,9 @@ export class ActiveSegment {
   /** To be called between entries: closes the segment if it is full and its successor is ready. */
   changeIfFull(): void {
     if (this.isEmpty) return;
+    const isFull = this.buffer.offset >= this.#parts.options.checkpointAfterBytes;
     if (this.#successor !== undefined) this.#change(this.#successor);
-    else if (this.buffer.offset >= this.#parts.options.checkpointAfterBytes && !this.#hasFailed) this.#prepareSuccessor();
+    else if (isFull && !this.#hasFailed) this.#prepareSuccessor();
   }
 
   /** Resolves when every segment closed so far has been handed over. */

@@ -25,7 +25,9 @@ export class Checkpointer {
   readonly #environment: Environment;
   readonly #events: CheckpointerEvents;
   readonly #segments: Segment[] = [];
-  /** The segment whose entries are safe outside although its file could not be let go: they are not handed over twice. */
+  /**
+   * The segment whose entries are safe outside although its file could not be let go: they are not handed over twice.
+   */
   #persisted: Segment | undefined;
   #running: Promise<void> | undefined;
   #isStopped = false;
@@ -49,7 +51,10 @@ export class Checkpointer {
     this.#running ??= this.#run();
   }
 
-  /** Starts nothing new. Resolves when what is running has ended; the segments left are handed over after the next recovery. */
+  /**
+   * Starts nothing new. Resolves when what is running has ended; the segments left are handed over after the next
+   * recovery.
+   */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#pause?.resolve();
@@ -63,7 +68,8 @@ export class Checkpointer {
         await this.#checkpoint(segment);
         attempt = 1;
       } catch (error) {
-        await this.#waitAfter(toWalError(error, `segment ${segment.segmentId} cannot be checkpointed`), segment, attempt++);
+        const reason = toWalError(error, `segment ${segment.segmentId} cannot be checkpointed`);
+        await this.#waitAfter(reason, segment, attempt++);
       }
     }
     this.#running = undefined;

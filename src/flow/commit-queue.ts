@@ -126,7 +126,10 @@ export class CommitQueue {
     });
   }
 
-  /** Bytes from `offset` on were rolled back: turns away those who wait to read them, and lets those who wait for room look again. */
+  /**
+   * Bytes from `offset` on were rolled back: turns away those who wait to read them, and lets those who wait for room
+   * look again.
+   */
   forget(segment: Segment, offset: number, error: WalError): void {
     const isGone = (waiter: DurabilityWaiter) => waiter.segment === segment && waiter.offset >= offset;
     const gone = this.#durabilityWaiters.filter(isGone);

@@ -29,7 +29,9 @@ export interface OpenEntry {
   rollback?: Promise<void>;
 }
 
-/** Stands in for the data of an entry that has been copied, so that it can be collected while the entry is on its way. */
+/**
+ * Stands in for the data of an entry that has been copied, so that it can be collected while the entry is on its way.
+ */
 const NOTHING: readonly Uint8Array[] = [];
 const EMPTY_ENTRY_LENGTH = entryLength(0, 0);
 
@@ -127,7 +129,7 @@ export class LogWriter {
       signal?.throwIfAborted();
       const abort = () => {
         request.isCancelled = true;
-        reject(signal?.reason);
+        reject(signal?.reason as Error);
       };
       const request: Request = {
         length: EMPTY_ENTRY_LENGTH,
@@ -157,7 +159,9 @@ export class LogWriter {
         length: Infinity,
         isComplete: false,
         isCancelled: false,
-        start: () => this.#active.whenSealed().then(resolve, reject),
+        start: () => {
+          this.#active.whenSealed().then(resolve, reject);
+        },
         refuse: reject,
       });
     });
@@ -195,7 +199,8 @@ export class LogWriter {
         return;
       }
     }
-    // A failure or another caller's flush may have come meanwhile, but nobody else could write: the place is still taken.
+    // A failure or another caller's flush may have come meanwhile, but nobody else could write: the place is still
+    // taken.
     buffer.rewind(savepoint);
     const gone = new WalError('WAL_POSITION_GONE', `entry ${entry.id} was rolled back`, {
       segmentId: buffer.segment.segmentId,

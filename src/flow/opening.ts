@@ -35,7 +35,9 @@ export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Pr
 }
 
 /** Writes the link with which the log goes on. When it is durable everything recovered is proven durable too. */
-export function writeOpeningLink(buffer: SegmentBuffer, log: RecoveredLog, { queue, environment }: OpeningParts): Promise<void> {
+export function writeOpeningLink(
+  buffer: SegmentBuffer, log: RecoveredLog, { queue, environment }: OpeningParts,
+): Promise<void> {
   const link = {
     previousSegmentId: log.segments.at(-1)?.segmentId ?? 0,
     previousEnd: log.end,

@@ -195,9 +195,13 @@ async function linkSegments(
   const unused: Segment[] = [];
   for (const segment of files.segments) {
     const link = segment.formatVersion === 0 ? undefined : await readFirstLink(segment);
-    if (segment.formatVersion === 0 || link !== undefined) linked.push({ segment, link });
-    else if ((await provenEnd(segment, segment.start, blockBytes)) > segment.start) throw damaged(segment, segment.start, 0);
-    else unused.push(segment);
+    if (segment.formatVersion === 0 || link !== undefined) {
+      linked.push({ segment, link });
+    } else {
+      const proven = await provenEnd(segment, segment.start, blockBytes);
+      if (proven > segment.start) throw damaged(segment, segment.start, 0);
+      unused.push(segment);
+    }
   }
   const chain = followLinks(linked);
   const first = chain[0];
@@ -222,7 +226,8 @@ function followLinks(linked: readonly LinkedSegment[]): LinkedSegment[] {
     chain.unshift(previous);
     // The predecessor's segments have no links: they are all there are, by name.
     if (isFormat0(previous)) {
-      return [...linked.filter((other) => isFormat0(other) && other.segment.segmentId < previous.segment.segmentId), ...chain];
+      const { segmentId } = previous.segment;
+      return [...linked.filter((other) => isFormat0(other) && other.segment.segmentId < segmentId), ...chain];
     }
   }
 }
@@ -233,7 +238,8 @@ function assertIsFirst(
 ): void {
   const missing = link.previousSegmentId;
   const isOlderLeft = linked.some(({ segment }) => segment.segmentId < first.segmentId);
-  const isEmptied = files.spares.includes(segmentName(missing)) || unused.some(({ segmentId }) => segmentId === missing);
+  const isUnlinked = unused.some(({ segmentId }) => segmentId === missing);
+  const isEmptied = files.spares.includes(segmentName(missing)) || isUnlinked;
   if (!isOlderLeft && !isEmptied) return;
   const message = `segment ${missing}, which comes before segment ${first.segmentId}, is missing or has been emptied`;
   throw new WalError('WAL_CORRUPT', message, { segmentId: missing, offset: 0 });

@@ -19,8 +19,12 @@ export interface SegmentFiles {
   readonly hasTailCopy: boolean;
 }
 
-/** Reads the header of every segment file. Changes nothing. The caller closes the segments' files, also after an error. */
-export async function readSegmentFiles(fileManager: FileManager, directory: string, opened: FileHandle[]): Promise<SegmentFiles> {
+/**
+ * Reads the header of every segment file. Changes nothing. The caller closes the segments' files, also after an error.
+ */
+export async function readSegmentFiles(
+  fileManager: FileManager, directory: string, opened: FileHandle[],
+): Promise<SegmentFiles> {
   const names = await fileManager.list(directory);
   const files: SegmentFiles = { segments: [], spares: [], aliases: [], hasTailCopy: names.includes(TAIL_FILE_NAME) };
   const ours = names.flatMap((name) => {
@@ -53,7 +57,8 @@ async function readHeader(file: FileHandle, id: number, checkpointed: boolean): 
   // A file that was checkpointed may hold anything: a crash in the middle of a new header leaves it so.
   if (checkpointed) return undefined;
   if (header !== undefined) {
-    throw new WalError('WAL_UNSUPPORTED_VERSION', `segment ${id} has format version ${header.unknownVersion}`, { segmentId: id });
+    const message = `segment ${id} has format version ${header.unknownVersion}`;
+    throw new WalError('WAL_UNSUPPORTED_VERSION', message, { segmentId: id });
   }
   if (await isAllZeros(file)) return undefined;
   throw new WalError('WAL_CORRUPT', `segment ${id} has no valid header`, { segmentId: id, offset: 0 });

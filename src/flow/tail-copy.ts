@@ -25,7 +25,9 @@ export class TailRewriter {
     this.#path = path.join(directory, TAIL_FILE_NAME);
   }
 
-  /** Writes the bytes of `segment` from `from` to `to` again, durably. They are the same before, after and in between. */
+  /**
+   * Writes the bytes of `segment` from `from` to `to` again, durably. They are the same before, after and in between.
+   */
   async rewrite(segment: Segment, from: number, to: number): Promise<void> {
     const tail: TailCopy = { segmentId: segment.segmentId, seed: segment.seed, offset: from, length: to - from };
     await this.#withCopy('create', async (copy) => {

@@ -48,13 +48,16 @@ export class ChunkSource {
     return this.length - this.#consumed;
   }
 
-  /** Fills `target` with what comes next, up to the chunk's end. Resolves with the number of bytes read, 0 at the end. */
+  /**
+   * Fills `target` with what comes next, up to the chunk's end. Resolves with the number of bytes read, 0 at the end.
+   */
   async read(target: Uint8Array): Promise<number> {
     const count = Math.min(target.length, this.bytesRemaining);
     const wanted = target.subarray(0, count);
     const fromProbe = this.#probe.subarray(this.#consumed, this.#consumed + count);
     wanted.set(fromProbe);
-    if (fromProbe.length < count) await this.#readExactly(wanted.subarray(fromProbe.length), this.#consumed + fromProbe.length);
+    const have = fromProbe.length;
+    if (have < count) await this.#readExactly(wanted.subarray(have), this.#consumed + have);
     this.#crc = this.#checksum.update(this.#crc, wanted);
     this.#consumed += count;
     return count;
@@ -94,10 +97,14 @@ export class ChunkSource {
     if (await this.isValid()) return;
     const { segmentId } = this.#segment;
     const { offset } = this.position;
-    throw new WalError('WAL_CORRUPT', `the chunk at offset ${offset} of segment ${segmentId} is damaged`, { segmentId, offset });
+    const message = `the chunk at offset ${offset} of segment ${segmentId} is damaged`;
+    throw new WalError('WAL_CORRUPT', message, { segmentId, offset });
   }
 
-  /** The whole chunk, if it came with the header and fills most of what was read: a smaller one would keep all of that alive. */
+  /**
+   * The whole chunk, if it came with the header and fills most of what was read: a smaller one would keep all of that
+   * alive.
+   */
   #takeProbe(): Uint8Array | undefined {
     if (this.#consumed > 0 || this.length * 2 < PROBE_BYTES || this.length + 4 > this.#probe.length) return undefined;
     const data = this.#probe.subarray(0, this.length);
@@ -110,9 +117,8 @@ export class ChunkSource {
     const offset = this.position.offset + format.CHUNK_HEADER_LENGTH + from;
     if ((await this.#segment.read(target, offset)) < target.length) {
       const { segmentId } = this.#segment;
-      throw new WalError('WAL_CORRUPT', `segment ${segmentId} ends within the chunk at offset ${this.position.offset}`, {
-        segmentId, offset: this.position.offset,
-      });
+      const message = `segment ${segmentId} ends within the chunk at offset ${this.position.offset}`;
+      throw new WalError('WAL_CORRUPT', message, { segmentId, offset: this.position.offset });
     }
   }
 }

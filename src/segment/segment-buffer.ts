@@ -89,7 +89,10 @@ export class SegmentBuffer {
     return this.#waiters.length > 0;
   }
 
-  /** Begins the segment, or goes on in it after recovery. Must come first in a flush: it says that all before it is durable. */
+  /**
+   * Begins the segment, or goes on in it after recovery. Must come first in a flush: it says that all before it is
+   * durable.
+   */
   writeLink(link: format.Link, nonce: number, waiter: CommitWaiter): void {
     assert(this.pendingBytes === 0, 'a link is the first record of a flush');
     const at = this.#reserve(format.LINK_LENGTH);

@@ -137,7 +137,8 @@ export class SegmentReader implements AsyncIterable<Entry> {
     for (;;) {
       if (this.#isClosed) {
         const { segmentId } = this.segment;
-        throw new WalError('WAL_POSITION_GONE', `segment ${segmentId} could be read only until checkpointTo returned`, { segmentId });
+        const message = `segment ${segmentId} could be read only until checkpointTo returned`;
+        throw new WalError('WAL_POSITION_GONE', message, { segmentId });
       }
       const extent = await scanner.next();
       if (extent === undefined) break;

@@ -118,7 +118,8 @@ export class SegmentScanner {
   async fill(): Promise<void> {
     const entryLength = this.#entryStart < 0 ? 0 : this.#at - this.#entryStart;
     const isSmall = entryLength + this.#needed <= this.#window.length / 2;
-    const keepFrom = isSmall && this.#entryStart >= this.#windowStart && this.#entryStart >= 0 ? this.#entryStart : this.#at;
+    const isHere = this.#entryStart >= 0 && this.#entryStart >= this.#windowStart;
+    const keepFrom = isSmall && isHere ? this.#entryStart : this.#at;
     const kept = Math.max(0, this.#windowEnd - keepFrom);
     this.#window.copyWithin(0, this.#windowEnd - this.#windowStart - kept, this.#windowEnd - this.#windowStart);
     this.#windowStart = keepFrom;

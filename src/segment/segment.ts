@@ -54,7 +54,10 @@ export class Segment implements RecoveredSegment {
     return this.#pins;
   }
 
-  /** Keeps the file from being recycled until `unpin`. Must be called before anything is awaited that recycling could overtake. */
+  /**
+   * Keeps the file from being recycled until `unpin`. Must be called before anything is awaited that recycling could
+   * overtake.
+   */
   pin(): void {
     this.#pins++;
   }
