@@ -172,7 +172,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
         dataLength += length;
       }
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
     const length = entryLength(chunks.length, dataLength);
     if (length > this.#options.maxPendingBytes) return this.#appendLarge(chunks);

@@ -16,7 +16,10 @@ export interface FileManager {
   /** Opens a file. The handle stays bound to the file, not to its name, through renames and removal. */
   open(path: string, options: OpenOptions): Promise<FileHandle>;
 
-  /** Renames a file within its directory, atomically replacing one that has the new name. Durable after `syncDirectory`. */
+  /**
+   * Renames a file within its directory, atomically replacing one that has the new name. Durable after
+   * `syncDirectory`.
+   */
   rename(from: string, to: string): Promise<void>;
 
   /** Removes a file's name. Durable after `syncDirectory`. */
@@ -34,9 +37,15 @@ export interface FileManager {
 }
 
 export interface OpenOptions {
-  /** `read` and `write` need the file to exist; `write` also reads; `create` is `write` that creates a missing file, empty. */
+  /**
+   * `read` and `write` need the file to exist; `write` also reads; `create` is `write` that creates a missing file,
+   * empty.
+   */
   readonly access: 'read' | 'write' | 'create';
-  /** Asks for writes that are durable when they resolve, saving the separate `sync`. May be ignored: see `FileHandle.durableWrites`. */
+  /**
+   * Asks for writes that are durable when they resolve, saving the separate `sync`. May be ignored: see
+   * `FileHandle.durableWrites`.
+   */
   readonly durableWrites?: boolean;
 }
 
@@ -45,7 +54,10 @@ export interface FileHandle {
   /** True when a resolved `write` is as durable as if `sync` had followed it. */
   readonly durableWrites: boolean;
 
-  /** Reads into `target` from `position`. Resolves with the number of bytes read: 0 only at or past the end of the file, and possibly fewer than asked for. */
+  /**
+   * Reads into `target` from `position`. Resolves with the number of bytes read: 0 only at or past the end of the
+   * file, and possibly fewer than asked for.
+   */
   read(target: Uint8Array, position: number): Promise<number>;
 
   /**
