@@ -163,20 +163,17 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * a TypeError for any other type.
    */
   append(data: ChunkData | readonly ChunkData[]): Promise<CommittedEntry> {
-    let chunks: readonly Uint8Array[];
-    let dataLength = 0;
-    try {
-      chunks = Array.isArray(data) ? data.map(chunkBytes) : [chunkBytes(data as ChunkData)];
-      for (const { length } of chunks) {
-        assertChunkLength(length);
-        dataLength += length;
+    return new Promise((resolve, reject) => {
+      const chunks = Array.isArray(data) ? data.map(chunkBytes) : [chunkBytes(data as ChunkData)];
+      let dataLength = 0;
+      for (const chunk of chunks) {
+        assertChunkLength(chunk.length);
+        dataLength += chunk.length;
       }
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    const length = entryLength(chunks.length, dataLength);
-    if (length > this.#options.maxPendingBytes) return this.#appendLarge(chunks);
-    return this.#writer.append(chunks, length);
+      const length = entryLength(chunks.length, dataLength);
+      if (length > this.#options.maxPendingBytes) resolve(this.#appendLarge(chunks));
+      else this.#writer.append(chunks, length, resolve, reject);
+    });
   }
 
   /**

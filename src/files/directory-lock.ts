@@ -1,33 +1,50 @@
 /**
- * The ownership of a directory. The kernel's lock on the LOCK file is the first choice: it ends with
- * its process. Without fs-ext, proper-lockfile keeps a directory `LOCK.lock` with a heartbeat.
+ * The ownership of a directory. The kernel's lock on the LOCK file is the first choice: it ends with its process, and
+ * not before. Where it cannot be had, proper-lockfile keeps a directory `LOCK.lock` with a heartbeat.
  *
  * The two kinds do not see one another, so each first makes itself visible to the other and then looks:
- * flock takes its lock, writes its record into LOCK and then looks for LOCK.lock; lockfile makes LOCK.lock and
- * then looks for the record. Whichever way their steps fall, at least one of two sees the other and withdraws.
  *
- * A LOCK.lock left by a dead owner is removed only by whoever creates the file `LOCK.taken-{its token}`: that
- * can succeed once, so of two that find the same dead owner one cannot remove what the other has made since.
+ *     flock      takes the lock   writes its record into LOCK     looks at LOCK.lock
+ *     lockfile   claims LOCK.lock, its record in it               looks into LOCK      makes its claim final
+ *
+ * Whichever way the steps fall, at least one of two sees the other. So that exactly one of two that start together
+ * gets in, lockfile withdraws whenever it sees flock, and flock waits while it sees a claim that is not yet final.
+ *
+ * Each kind has a record of its own. Were there one for both, an opener that has to withdraw would have overwritten
+ * the record of the owner that it withdraws from.
  */
-import fs from 'node:fs';
+import fs, { type FileHandle } from 'node:fs/promises';
+import { constants } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import lockfile from 'proper-lockfile';
-import { WalError } from '../base/errors.js';
+import timers from 'node:timers/promises';
+import { isMainThread } from 'node:worker_threads';
 import type { DirectoryLock } from './file-manager.js';
-import { livenessOf, parseOwner, thisOwner, type LockOwner } from './lock-owner.js';
+import { hasCode, readHolder, removeHolder, STALE_MS, type Holder } from './heartbeat-directory.js';
+import { lockByHeartbeat } from './heartbeat-lock.js';
+import { encodeOwner, lockedError, parseOwner, thisOwner } from './lock-owner.js';
 
 /** The part of fs-ext that is used. Its other forms can abort the process or keep it from ending. */
 export interface Flock {
   flockSync(descriptor: number, flags: 'exnb'): void;
 }
 
-/** A heartbeat older than this is taken for silence, where the owner itself cannot be looked at. */
-const STALE_MS = 10_000;
-const TAKEN = '.taken-';
+/** In what pauses flock looks whether a claim has been decided, and how often. Deciding takes a few system calls. */
+const CLAIM_PAUSE_MS = 5;
+const CLAIM_LOOKS = STALE_MS / CLAIM_PAUSE_MS;
 
-/** fs-ext is native and optional: it may not be installed, not be built, or not load in this thread. */
+/** What a file system without locks answers. */
+const UNSUPPORTED = ['ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'ENOLCK'];
+
+/** Descriptors that hold a lock: a handle that nothing refers to would be closed, and the lock lost, at any time. */
+const held = new Set<FileHandle>();
+
+/**
+ * fs-ext is native and optional: it may not be installed or not be built. It keeps handles of the thread that loaded
+ * it, so that loading it in a worker can abort the process when that worker has ended.
+ */
 export function loadFlock(): Flock | null {
+  if (!isMainThread) return null;
   try {
     const flock = createRequire(import.meta.url)('fs-ext') as Partial<Flock>;
     return typeof flock.flockSync === 'function' ? (flock as Flock) : null;
@@ -38,151 +55,80 @@ export function loadFlock(): Flock | null {
 
 /**
  * Takes `directory`, or throws `WAL_LOCKED`. `onCompromised` hears at once, and once, of a lost heartbeat.
- * Without `flock` proper-lockfile is used.
+ * Without `flock`, or on a file system that has no such locks, proper-lockfile is used.
  */
 export async function lockDirectory(
   directory: string, onCompromised: (cause: Error) => void, flock: Flock | null = loadFlock(),
 ): Promise<DirectoryLock> {
-  const file = path.join(directory, 'LOCK');
-  return flock === null ? lockByHeartbeat(file, onCompromised) : lockByKernel(file, flock);
+  const byKernel = flock === null ? null : await lockByKernel(directory, flock);
+  return byKernel ?? lockByHeartbeat(directory, onCompromised);
 }
 
-function lockByKernel(file: string, flock: Flock): DirectoryLock {
-  const descriptor = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o644);
+/** Resolves with null if the file system has no such locks. */
+async function lockByKernel(directory: string, flock: Flock): Promise<DirectoryLock | null> {
+  const file = await fs.open(path.join(directory, 'LOCK'), constants.O_RDWR | constants.O_CREAT, 0o644);
   try {
-    takeFlock(flock, descriptor, file);
-    const text = fs.readFileSync(descriptor, 'utf8');
-    writeRecord(descriptor, JSON.stringify(thisOwner('flock')));
-    try {
-      clearDeadHeartbeat(file, parseOwner(text));
-    } catch (error) {
-      // The owner that stands in the way is named by the record that was there before.
-      writeRecord(descriptor, text);
-      throw error;
-    }
+    await takeFlock(directory, file, flock);
+    await publishAndLook(directory, file);
   } catch (error) {
-    fs.closeSync(descriptor);
+    await file.close();
+    if (hasCode(error, ...UNSUPPORTED)) return null;
     throw error;
   }
-  let isHeld = true;
-  return {
-    release: async () => {
-      if (!isHeld) return;
-      isHeld = false;
-      writeRecord(descriptor, '');
-      fs.closeSync(descriptor);
-    },
-  };
+  held.add(file);
+  let releasing: Promise<void> | undefined;
+  return { release: () => (releasing ??= giveUp(file)) };
 }
 
-async function lockByHeartbeat(file: string, onCompromised: (cause: Error) => void): Promise<DirectoryLock> {
-  fs.closeSync(fs.openSync(file, 'a', 0o644));
-  clearDeadHeartbeat(file, readOwner(file));
-  let isCompromised = false;
-  const release = await acquireHeartbeat(file, (cause) => {
-    isCompromised = true;
-    onCompromised(cause);
-  });
-  const owner = thisOwner('lockfile');
+async function takeFlock(directory: string, file: FileHandle, flock: Flock): Promise<void> {
   try {
-    refuseLivingFlock(file);
-    fs.writeFileSync(file, JSON.stringify(owner));
-    // Somebody who reclaims by heartbeat alone may have taken it at the same moment: the record tells.
-    if (isCompromised || readOwner(file)?.token !== owner.token) throw lockedError(file);
+    flock.flockSync(file.fd, 'exnb');
   } catch (error) {
-    await release().catch(() => undefined);
-    throw error;
+    if (!hasCode(error, 'EAGAIN', 'EWOULDBLOCK')) throw error;
+    // The record only names the owner: it may be half written, and Windows lets nobody read it.
+    const record = await fs.readFile(path.join(directory, 'LOCK'), 'utf8').catch(() => '');
+    throw lockedError(directory, parseOwner(record));
   }
-  let isHeld = true;
-  return {
-    release: async () => {
-      if (!isHeld) return;
-      isHeld = false;
-      if (isCompromised || readOwner(file)?.token !== owner.token) return;
-      fs.writeFileSync(file, '');
-      await release();
-    },
-  };
 }
 
-async function acquireHeartbeat(file: string, onCompromised: (cause: Error) => void): Promise<() => Promise<void>> {
+async function publishAndLook(directory: string, file: FileHandle): Promise<void> {
   try {
-    return await lockfile.lock(file, { stale: STALE_MS, update: STALE_MS / 5, realpath: false, onCompromised });
+    await writeRecord(file, encodeOwner(thisOwner('flock')));
+    await excludeHeartbeat(directory);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ELOCKED') throw lockedError(file);
+    await clearRecord(file);
     throw error;
   }
 }
 
-function takeFlock(flock: Flock, descriptor: number, file: string): void {
-  try {
-    flock.flockSync(descriptor, 'exnb');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EAGAIN' || code === 'EWOULDBLOCK') throw lockedError(file);
-    throw error;
+/** Frees a heartbeat directory whose owner is gone. Throws `WAL_LOCKED` if its owner may be alive. */
+async function excludeHeartbeat(directory: string): Promise<void> {
+  let holder: Holder | undefined;
+  for (let looks = 0; looks < CLAIM_LOOKS; looks++) {
+    holder = await readHolder(directory);
+    if (holder === undefined) return;
+    if (holder.isGone) await removeHolder(directory, holder.names);
+    else if (holder.hasDecided) break;
+    // It will see our record, or has seen that there was none and is about to say so.
+    else await timers.setTimeout(CLAIM_PAUSE_MS);
   }
+  throw lockedError(directory, holder?.owner);
 }
 
-/** Removes a heartbeat directory whose owner is dead. Throws `WAL_LOCKED` if it may be alive. */
-function clearDeadHeartbeat(file: string, owner: LockOwner | undefined): void {
-  const heartbeat = `${file}.lock`;
-  const stats = fs.statSync(heartbeat, { throwIfNoEntry: false });
-  if (stats === undefined) {
-    removeTakenMarks(file);
-    return;
+async function giveUp(file: FileHandle): Promise<void> {
+  await clearRecord(file);
+  held.delete(file);
+  await file.close();
+}
+
+/** To be called with the lock held. If it fails, the record names a process that has given up: only lockfile minds. */
+async function clearRecord(file: FileHandle): Promise<void> {
+  await writeRecord(file, encodeOwner()).catch(() => undefined);
+}
+
+async function writeRecord(file: FileHandle, record: Buffer): Promise<void> {
+  const { bytesWritten } = await file.write(record, 0, record.length, 0);
+  if (bytesWritten < record.length) {
+    throw Object.assign(new Error('ENOSPC: the LOCK file could not be written whole'), { code: 'ENOSPC' });
   }
-  const isSilent = Date.now() - stats.mtimeMs > STALE_MS;
-  const liveness = owner?.provider === 'lockfile' ? livenessOf(owner) : 'unknown';
-  if (liveness === 'alive' || (liveness === 'unknown' && !isSilent)) throw lockedError(file);
-  takeOver(`${file}${TAKEN}${owner?.token ?? Math.floor(stats.mtimeMs)}`, file);
-  // Somebody may have taken it over, and all marks may have been removed, between our first look and the mark.
-  const current = fs.statSync(heartbeat, { throwIfNoEntry: false });
-  if (current === undefined || current.ino !== stats.ino) throw lockedError(file);
-  fs.rmdirSync(heartbeat);
-}
-
-/** Wins the right to remove what a dead owner left, or throws `WAL_LOCKED`. Whoever died with that right loses it after a while. */
-function takeOver(mark: string, file: string): void {
-  const stats = fs.statSync(mark, { throwIfNoEntry: false });
-  if (stats !== undefined && Date.now() - stats.mtimeMs > STALE_MS) fs.unlinkSync(mark);
-  try {
-    fs.closeSync(fs.openSync(mark, 'wx', 0o644));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw lockedError(file);
-    throw error;
-  }
-}
-
-/** Marks are of no use once nothing is left to take over. */
-function removeTakenMarks(file: string): void {
-  const directory = path.dirname(file);
-  const prefix = `${path.basename(file)}${TAKEN}`;
-  for (const name of fs.readdirSync(directory)) {
-    if (!name.startsWith(prefix)) continue;
-    const mark = path.join(directory, name);
-    const stats = fs.statSync(mark, { throwIfNoEntry: false });
-    if (stats !== undefined && Date.now() - stats.mtimeMs > STALE_MS) fs.rmSync(mark, { force: true });
-  }
-}
-
-/** With the heartbeat taken: a living owner by flock goes first. */
-function refuseLivingFlock(file: string): void {
-  const owner = readOwner(file);
-  if (owner?.provider === 'flock' && livenessOf(owner) !== 'dead') throw lockedError(file);
-}
-
-function readOwner(file: string): LockOwner | undefined {
-  return parseOwner(fs.readFileSync(file, 'utf8'));
-}
-
-function writeRecord(descriptor: number, text: string): void {
-  fs.ftruncateSync(descriptor, 0);
-  fs.writeSync(descriptor, text, 0);
-}
-
-function lockedError(file: string): WalError {
-  const owner = readOwner(file);
-  const holder = owner === undefined ? 'somebody' : `process ${owner.pid} on ${owner.host}`;
-  return new WalError('WAL_LOCKED', `${path.dirname(file)} is owned by ${holder}`);
 }

@@ -118,9 +118,12 @@ export class LogWriter {
     return this.#queue.failure ?? (this.#isClosed ? closedError() : undefined);
   }
 
-  /** Writes an entry of `length` bytes in all, in its turn. Resolves when it is durable. */
-  append(data: readonly Uint8Array[], length: number): Promise<CommittedEntry> {
-    return new Promise((resolve, reject) => this.#submit(new Append(this, data, length, resolve, reject)));
+  /** Writes an entry of `length` bytes in all, in its turn. Calls one of the two when it is durable or cannot be. */
+  append(
+    data: readonly Uint8Array[], length: number,
+    resolve: (entry: CommittedEntry) => void, reject: (error: WalError) => void,
+  ): void {
+    this.#submit(new Append(this, data, length, resolve, reject));
   }
 
   /** Waits for the writer's place and takes it. */

@@ -1,0 +1,128 @@
+/** The ratios the log sets out to reach, and whether the run reached them. */
+import { cell } from './scenarios/commits.mjs';
+import { rate, ratio, size as sizeName, table } from './table.mjs';
+
+const MIB = 1 << 20;
+/** [size, writers, peer, at least]: commits/s of the log ÷ the peer's. */
+const PEERS = [
+  [256, 16, 'lmdb', 2],
+  [256, 64, 'lmdb', 2.5],
+  [256, 1000, 'lmdb', 2],
+  [256, 64, 'better-sqlite3', 25],
+  [256, 64, 'classic-level', 25],
+  [4096, 64, 'lmdb', 4],
+];
+/**
+ * [size, writers, commits/s] of the predecessor, written in Rust, from threads, measured on a virtual machine
+ * with 2 cores and ext4: an absolute number, so the ratio says little about any other machine.
+ */
+const PREDECESSOR = [
+  [256, 4, 20_000],
+  [256, 16, 51_600],
+  [256, 64, 75_000],
+  [4096, 64, 38_800],
+];
+
+/** The markdown table of every target, for the scenarios that have been run. `results` are theirs by name. */
+export function targetsTable({ commits, steady, recovery, reads, memory }) {
+  const targets = [
+    ...(commits === undefined ? [] : commitTargets(commits)),
+    ...(steady === undefined ? [] : steadyTargets(steady)),
+    ...(recovery === undefined ? [] : recoveryTargets(recovery)),
+    ...(reads === undefined ? [] : readTargets(reads)),
+    ...(memory === undefined ? [] : memoryTargets(memory)),
+  ];
+  return table(['target', 'wanted', 'measured', ''], targets.map(row));
+}
+
+function row({ what, atLeast, atMost, measured, show = ratio }) {
+  const wanted = atLeast === undefined ? `≤ ${show(atMost)}` : `≥ ${show(atLeast)}`;
+  const met = atLeast === undefined ? measured <= atMost : measured >= atLeast;
+  return [what, wanted, show(measured), met ? 'met' : '**not met**'];
+}
+
+function commitTargets({ cells, plan }) {
+  const of = (size, writers, contestant) => cell(cells, size, writers)?.[contestant];
+  return [
+    ...floorTargets(of),
+    ...PEERS.flatMap(([size, writers, peer, atLeast]) => {
+      const other = of(size, writers, peer);
+      if (other === undefined) return [];
+      const what = `${sizeName(size)}, ${writers} writers: commits/s ÷ ${peer}'s`;
+      return [{ what, atLeast, measured: of(size, writers, 'log-append').perSecond / other.perSecond }];
+    }),
+    ...bandwidthTargets(of),
+    ...plan.sizes.map((size) => ceilingTarget(cells.filter((candidate) => candidate.size === size), size)),
+    ...PREDECESSOR.flatMap(([size, writers, perSecond]) => {
+      const log = of(size, writers, 'log-append');
+      if (log === undefined) return [];
+      const what = `${sizeName(size)}, ${writers} writers: commits/s ÷ ${rate(perSecond)}, the predecessor in Rust`;
+      return [{ what, atLeast: 1, measured: log.perSecond / perSecond }];
+    }),
+  ];
+}
+
+/** Each against the faster of the two floors, so the stricter ratio. */
+function floorTargets(of) {
+  const floorP50 = (writers) => Math.min(
+    of(256, writers, 'floor-write-fdatasync').p50, of(256, writers, 'floor-dsync')?.p50 ?? Infinity,
+  );
+  const log = of(256, 1, 'log-append');
+  const perSync = of(256, 64, 'log-append').perSecond * floorP50(64) / 1e6;
+  return [
+    { what: '256 B, 1 writer: floor p50 ÷ commit p50', atLeast: 0.65, measured: floorP50(1) / log.p50 },
+    { what: '256 B, 64 writers: commits per floor-sync time', atLeast: 28, measured: perSync },
+    { what: '256 B, 1000 writers: CPU µs per commit', atMost: 2, measured: of(256, 1000, 'log-append').cpuMicros },
+  ];
+}
+
+/** One writer against the floor that writes what it writes; many against the most the device takes beside them. */
+function bandwidthTargets(of) {
+  const log = (writers) => of(MIB, writers, 'log-append').bytesPerSecond;
+  if (of(MIB, 1, 'log-append') === undefined) return [];
+  const floors = ['floor-write-fdatasync', 'floor-dsync'].map((floor) => of(MIB, 1, floor)?.bytesPerSecond ?? 0);
+  const device = of(MIB, 64, 'floor-bandwidth').bytesPerSecond;
+  const best = Math.max(...[4, 8, 16, 64].map(log));
+  return [
+    { what: '1 MiB, 1 writer: bandwidth ÷ the floor\'s', atLeast: 0.9, measured: log(1) / Math.max(...floors) },
+    { what: '1 MiB, best of 4 to 64 writers: bandwidth ÷ 8 MiB synced at once', atLeast: 0.9, measured: best / device },
+  ];
+}
+
+function ceilingTarget(cells, size) {
+  const toCeiling = (of) => of['log-append'].perSecond / of.ceiling.perSecond;
+  const ratios = cells.map(({ writers, of }) => ({ writers, value: toCeiling(of) }));
+  const worst = ratios.reduce((least, candidate) => (candidate.value < least.value ? candidate : least));
+  const what = `${sizeName(size)}: commits/s ÷ the ceiling's, the least of all (${worst.writers} writers)`;
+  return { what, atLeast: 0.8, measured: worst.value };
+}
+
+function steadyTargets({ of }) {
+  const against = (contestant) => of[contestant].p999 / of.still.p999;
+  return [
+    { what: 'p99.9 with rotation, checkpointing and recycling ÷ without', atMost: 1.5, measured: against('reading') },
+    { what: 'the same with segments of 8 MiB', atMost: 1.5, measured: against('smallReading') },
+  ];
+}
+
+function recoveryTargets({ cells: [small, middling] }) {
+  const perBareByte = middling.delivered.bytesPerSecond / middling.bare.bytesPerSecond;
+  const { entriesPerSecond } = small.delivered;
+  return [
+    { what: 'recovery, 4 KiB entries: bytes/s ÷ bare read with checksum', atLeast: 0.7, measured: perBareByte },
+    { what: 'recovery, 100 B entries: entries/s', atLeast: 1e6, measured: entriesPerSecond, show: rate },
+  ];
+}
+
+function readTargets({ cells }) {
+  return cells.filter(({ cold }) => !cold).map(({ readers, log, bare }) => ({
+    what: `random reads of 4 KiB, hot, ${readers} at a time: reads/s ÷ bare fs.read`,
+    atLeast: 0.7,
+    measured: log.perSecond / bare.perSecond,
+  }));
+}
+
+function memoryTargets({ of }) {
+  const measured = of['log-append'].growthBytes / MIB;
+  return [{ what: '100,000 pending commits of 256 B: MiB of RSS growth', atMost: 100, measured }];
+}

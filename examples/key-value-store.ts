@@ -1,0 +1,272 @@
+import {
+  NodeFileManager, WalError, WriteAheadLog,
+  type ChunkData, type Entry, type EntryChunk, type FileManager, type LogManager, type LogPosition, type RecoveryReport,
+  type SegmentReader, type WalOptions, type WalStats,
+} from 'segmented-wal';
+import { Snapshot, SnapshotWriter } from './snapshot.js';
+
+/** Those of the log, which the store passes on. Its snapshot is stored through `fileManager` too. */
+export type KeyValueStoreOptions = Omit<WalOptions, 'versionInfo'>;
+
+export interface KeyValueStoreStats {
+  readonly keys: number;
+  /** The last entry that is in the snapshot. */
+  readonly checkpointedId: number;
+  readonly recovery: RecoveryReport;
+  readonly log: WalStats;
+}
+
+/** What the log holds about a key: where its value is, or that it was deleted. */
+interface Change {
+  readonly id: number;
+  readonly position: LogPosition | undefined;
+}
+
+/** Says in each segment what its entries look like: a key and a value, or the key alone where it was deleted. */
+const VERSION_INFO = Buffer.from('key-value-store 1');
+
+/**
+ * A durable map from strings to bytes, as an example of an engine on top of the log. Keys are kept in memory,
+ * values are not: a value is read from the log until its segment is checkpointed, and from the snapshot
+ * afterwards. A checkpoint writes a whole new snapshot, which suits a store that is not much larger than a segment;
+ * a larger one would write what has changed and merge it now and then.
+ */
+export class KeyValueStore {
+  readonly #directory: string;
+  readonly #fileManager: FileManager;
+  #log!: WriteAheadLog;
+  /** Everything up to `#snapshot.lastId`. What came later is in `#changes`, which wins. */
+  #snapshot = new Snapshot();
+  readonly #changes = new Map<string, Change>();
+  /** Callers of `checkpoint`, who want to know how the running one ends. */
+  readonly #waiting: (() => void)[] = [];
+  #checkpointError: WalError | undefined;
+  #failure: WalError | undefined;
+  #isClosed = false;
+
+  private constructor(directory: string, fileManager: FileManager) {
+    this.#directory = directory;
+    this.#fileManager = fileManager;
+  }
+
+  /** Opens the store in `directory`, which is created if need be. Rejects as `WriteAheadLog.recover` does. */
+  static async open(directory: string, options: KeyValueStoreOptions = {}): Promise<KeyValueStore> {
+    const store = new KeyValueStore(directory, options.fileManager ?? new NodeFileManager());
+    await store.#open(options);
+    return store;
+  }
+
+  /** The value of `key` as of its last change that has resolved. */
+  async get(key: string): Promise<Uint8Array | undefined> {
+    for (;;) {
+      this.#assertOpen();
+      const change = this.#changes.get(key);
+      if (change === undefined) return this.#snapshot.read(key);
+      if (change.position === undefined) return undefined;
+      try {
+        return await this.#readAt(change.position);
+      } catch (error) {
+        // A checkpoint has been faster: the value is in the snapshot now, unless this change is still the one to read.
+        const isGone = error instanceof WalError && error.code === 'WAL_POSITION_GONE';
+        if (!isGone || this.#changes.get(key) === change) throw error;
+      }
+    }
+  }
+
+  /** Resolves when the change is durable. `value` must not change until then. */
+  async set(key: string, value: ChunkData): Promise<void> {
+    assertKey(key);
+    const { id, chunks } = await this.#log.append([key, value]);
+    this.#apply(key, { id, position: chunks[1].position });
+  }
+
+  /** Resolves when the deletion is durable, with whether there was something to delete. */
+  async delete(key: string): Promise<boolean> {
+    assertKey(key);
+    const existed = this.has(key);
+    // Even if not: a change of this key may be on its way, or have been rejected and yet have reached the disk.
+    const { id } = await this.#log.append([key]);
+    this.#apply(key, { id, position: undefined });
+    return existed;
+  }
+
+  has(key: string): boolean {
+    const change = this.#changes.get(key);
+    return change === undefined ? this.#snapshot.has(key) : change.position !== undefined;
+  }
+
+  /** The keys of this moment, in no particular order. An array, as a checkpoint moves keys while somebody iterates. */
+  keys(): string[] {
+    const unchanged = [...this.#snapshot.keys()].filter((key) => !this.#changes.has(key));
+    const changed = [...this.#changes].filter(([, { position }]) => position !== undefined);
+    return [...unchanged, ...changed.map(([key]) => key)];
+  }
+
+  get size(): number {
+    let { size } = this.#snapshot;
+    for (const [key, { position }] of this.#changes) {
+      size += Number(position !== undefined) - Number(this.#snapshot.has(key));
+    }
+    return size;
+  }
+
+  /** Resolves when all that was written is in the snapshot. Rejects if a checkpoint has failed; the log tries again. */
+  async checkpoint(): Promise<void> {
+    await this.#log.checkpointActive();
+    while (this.#log.stats().segmentsToCheckpoint > 0) {
+      const error = this.#failure ?? this.#checkpointError;
+      if (error !== undefined) throw error;
+      this.#assertOpen();
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  stats(): KeyValueStoreStats {
+    return {
+      keys: this.size,
+      checkpointedId: this.#snapshot.lastId,
+      recovery: this.#log.recovery,
+      log: this.#log.stats(),
+    };
+  }
+
+  /** Resolves when what was begun is done and the directory is free. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return this.#log.shutdown();
+    this.#isClosed = true;
+    // Waits for a running checkpoint, which may replace the snapshot.
+    await this.#log.shutdown();
+    this.#wakeWaiting();
+    await this.#snapshot.retire();
+  }
+
+  async #open(options: KeyValueStoreOptions): Promise<void> {
+    // Checkpoints can begin as soon as the log is open: they wait until there is a snapshot to add to.
+    let begin = (_loading: Promise<void>): void => undefined;
+    const loaded = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    loaded.catch(() => undefined);
+    const manager = this.#manager(loaded);
+    this.#log = await WriteAheadLog.recover(this.#directory, manager, { ...options, versionInfo: VERSION_INFO });
+    this.#listen();
+    // Not before the log is open: until then another process can own the directory, and replace its snapshot.
+    const loading = Snapshot.open(this.#fileManager, this.#directory).then((snapshot) => this.#install(snapshot));
+    begin(loading);
+    try {
+      await loading;
+    } catch (error) {
+      await this.#log.shutdown();
+      throw error;
+    }
+  }
+
+  #listen(): void {
+    this.#log.on('checkpoint', () => {
+      this.#checkpointError = undefined;
+      this.#wakeWaiting();
+    });
+    this.#log.on('checkpointFailed', ({ error }) => {
+      this.#checkpointError = error;
+      this.#wakeWaiting();
+    });
+    this.#log.on('failed', (error) => {
+      this.#failure = error;
+      this.#wakeWaiting();
+    });
+  }
+
+  #wakeWaiting(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  #manager(loaded: Promise<void>): LogManager {
+    return {
+      shouldRecoverSegment({ versionInfo }) {
+        if (VERSION_INFO.equals(versionInfo)) return 'recover';
+        throw new Error(`not the log of a key-value store: its segments say ${JSON.stringify(textOf(versionInfo))}`);
+      },
+      recover: (entry) => this.#recover(entry),
+      checkpointTo: async (lastId, entries) => {
+        await loaded;
+        await this.#checkpointTo(lastId, entries);
+      },
+    };
+  }
+
+  /** Notes where an entry's value is, without reading it. What is in the snapshot as well goes when that is loaded. */
+  async #recover(entry: Entry): Promise<void> {
+    const [key, value] = await chunksOf(entry);
+    this.#apply(textOf(await key.readAll()), { id: entry.id, position: value?.position });
+  }
+
+  /** Writes a snapshot of what is in the present one and in the segment, whose values are in memory meanwhile. */
+  async #checkpointTo(lastId: number, entries: SegmentReader): Promise<void> {
+    // After a crash between a new snapshot and the log's note of it. That snapshot is durable, as it was loaded.
+    if (lastId <= this.#snapshot.lastId) return;
+    const values = new Map<string, Uint8Array | undefined>();
+    for await (const entry of entries) {
+      const [key, value] = await entry.readAllChunks();
+      values.set(textOf(key), value);
+    }
+    await this.#install(await this.#writeSnapshot(lastId, values));
+  }
+
+  /** `values` are the segment's; a key without one was deleted. */
+  async #writeSnapshot(lastId: number, values: ReadonlyMap<string, Uint8Array | undefined>): Promise<Snapshot> {
+    const writer = await SnapshotWriter.create(this.#fileManager, this.#directory, lastId);
+    try {
+      for await (const { key, value } of this.#snapshot.entries()) if (!values.has(key)) await writer.add(key, value);
+      for (const [key, value] of values) if (value !== undefined) await writer.add(key, value);
+      // After a failure, such as a lost lock, the directory may belong to somebody else.
+      if (this.#failure !== undefined) throw this.#failure;
+      return await writer.publish();
+    } catch (error) {
+      await writer.abandon();
+      throw error;
+    }
+  }
+
+  /** Goes on with `snapshot`, which contains more than the one before. Readers of that one may finish. */
+  async #install(snapshot: Snapshot): Promise<void> {
+    const previous = this.#snapshot;
+    this.#snapshot = snapshot;
+    for (const [key, { id }] of this.#changes) if (id <= snapshot.lastId) this.#changes.delete(key);
+    await previous.retire();
+  }
+
+  /** Commits can be heard of in another order than they were made, and after they were checkpointed. */
+  #apply(key: string, change: Change): void {
+    const known = this.#changes.get(key)?.id ?? this.#snapshot.lastId;
+    if (change.id > known) this.#changes.set(key, change);
+  }
+
+  async #readAt(position: LogPosition): Promise<Uint8Array> {
+    const reader = await this.#log.readAt(position);
+    try {
+      return await reader.readAll();
+    } finally {
+      await reader.close();
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new WalError('WAL_CLOSED', 'the store has been closed');
+  }
+}
+
+async function chunksOf(entry: Entry): Promise<EntryChunk[]> {
+  const chunks: EntryChunk[] = [];
+  for await (const chunk of entry) chunks.push(chunk);
+  return chunks;
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+}
+
+function assertKey(key: unknown): void {
+  if (typeof key !== 'string') throw new TypeError(`a key is a string, not ${typeof key}`);
+  // Half of a surrogate pair has no UTF-8: two such keys would become one.
+  if (Buffer.from(key).toString() !== key) throw new TypeError(`a key is well-formed text, not ${JSON.stringify(key)}`);
+}

@@ -1,0 +1,104 @@
+import { someCrashChoices } from './support/crash-choices.js';
+import { newExploration, type Exploration } from './support/crash-explorer.js';
+import type { CrashPoint } from './support/crash-point.js';
+import { ModelledLog } from './support/modelled-log.js';
+import { Random } from './support/random.js';
+import { checkRecovery } from './support/recovery-check.js';
+import { Violation, type ReferenceModel } from './support/reference-model.js';
+import { Scenario } from './support/scenario.js';
+import { settingsFor, type Settings } from './support/settings.js';
+import type { SimulatedDisk } from './support/simulated-disk.js';
+import type { CallKind } from './support/simulated-file-manager.js';
+import type { Workload } from './support/workloads.js';
+
+/** The calls at which a first crash leaves more than a torn tail: names that may change back, files half written. */
+const CALLS: ReadonlySet<CallKind> = new Set(['create', 'rename', 'remove', 'syncDirectory', 'sync', 'write']);
+
+/** A moment at which a run could have crashed, and what was owed then. */
+interface Moment {
+  readonly point: CrashPoint;
+  readonly model: ReferenceModel;
+}
+
+/** A disk that a crash has left, and what it owes. */
+interface Remains {
+  readonly disk: SimulatedDisk;
+  readonly model: ReferenceModel;
+  readonly step: string;
+}
+
+/**
+ * Crashes `workload`, opens what is left and goes on from there through a change of segments, and crashes
+ * that too: at moments chosen by chance, `first` and `second` of them. A crash alone shows whether recovery reads what
+ * it finds; a second one shows whether recovery itself left the disk fit for what comes behind it.
+ */
+export async function exploreCrashesTwice(
+  workload: Workload, seed: number, { first, second }: { first: number; second: number },
+): Promise<Exploration> {
+  const exploration = newExploration();
+  const settings = settingsFor(seed);
+  const random = new Random(seed);
+  const remains = await crashOnce(exploration, workload, settings, random);
+  for (let i = 0; i < first && exploration.failures.length === 0; i++) {
+    const chosen = random.pick(remains);
+    try {
+      await crashAgain(exploration, chosen, settings, random.fork(), second);
+    } catch (error) {
+      if (!(error instanceof Violation)) throw error;
+      const { message } = error;
+      exploration.failures.push({ name: workload.name, seed, step: chosen.step, message, steps: workload.steps });
+    }
+  }
+  return exploration;
+}
+
+/** Every distinct disk that a crash at one of `CALLS` can leave, as far as a few choices for each go. */
+async function crashOnce(
+  exploration: Exploration, workload: Workload, settings: Settings, random: Random,
+): Promise<Remains[]> {
+  const moments: (Moment & { step: string })[] = [];
+  const scenario: Scenario = new Scenario(settings, random.fork(), {
+    onStep: ({ index, kind, path }) => {
+      if (!CALLS.has(kind)) return;
+      const step = `first crash at call ${index} (${kind} ${path})`;
+      moments.push({ point: scenario.process.disk.crashPoint(), model: scenario.model.snapshot(), step });
+    },
+  });
+  exploration.runs++;
+  await scenario.run(workload.steps);
+  const seen = new Set<string>();
+  const remains: Remains[] = [];
+  for (const { point, model, step } of moments) {
+    const losses = someCrashChoices(point, random, 8).map((fates) => point.powerLoss(fates, random.next()));
+    const ends = [true, false].map((happened) => point.processDeath(() => happened));
+    for (const disk of [...losses, ...ends]) {
+      const fingerprint = disk.fingerprint();
+      if (seen.has(fingerprint)) continue;
+      seen.add(fingerprint);
+      remains.push({ disk, model, step });
+    }
+  }
+  return remains;
+}
+
+/** Opens what a crash has left, fills a segment and a bit, and crashes at `count` moments of that. */
+async function crashAgain(
+  exploration: Exploration, remains: Remains, settings: Settings, random: Random, count: number,
+): Promise<void> {
+  const moments: Moment[] = [];
+  const model = remains.model.clone();
+  model.processEnded();
+  const log: ModelledLog = new ModelledLog(remains.disk.crashPoint().processDeath(() => true), model, settings, random.fork(), {
+    onStep: () => void moments.push({ point: log.disk.crashPoint(), model: model.snapshot() }),
+  });
+  await log.open();
+  for (const length of [700, 300, 60, 400]) await log.append([random.bytes(length)]);
+  await log.settle();
+  log.kill();
+  for (let i = 0; i < count; i++) {
+    const { point, model: owed } = random.pick(moments);
+    const [fates] = someCrashChoices(point, random, 3).slice(-1);
+    const disk = random.oneIn(5) ? point.processDeath(() => random.oneIn(2)) : point.powerLoss(fates, random.next());
+    exploration.states += await checkRecovery(disk, owed.clone(), settings, random.next());
+  }
+}

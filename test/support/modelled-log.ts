@@ -1,0 +1,381 @@
+import type { Environment } from '../../src/base/environment.js';
+import { WalError } from '../../src/base/errors.js';
+import { WriteAheadLog, type LogManager } from '../../src/api/write-ahead-log.js';
+import type { ChunkReader } from '../../src/api/chunk-reader.js';
+import type { EntryWriter } from '../../src/api/entry-writer.js';
+import type { ChunkRecord } from '../../src/contracts/entry.js';
+import type { Recovery } from '../../src/flow/log-manager.js';
+import type { Entry, SegmentReader } from '../../src/segment/segment-reader.js';
+import type { LogPosition } from '../../src/contracts/log-position.js';
+import type { Random } from './random.js';
+import { Violation, type KnownChunk, type ReferenceModel, type ShownEntry } from './reference-model.js';
+import { HangError, Scheduler } from './scheduler.js';
+import type { Settings } from './settings.js';
+import type { SimulatedDisk } from './simulated-disk.js';
+import { SimulatedFileManager, type SimulatedFileManagerOptions } from './simulated-file-manager.js';
+
+export const DIRECTORY = '/log';
+
+/** How `checkpointTo` behaves. */
+export type CheckpointBehaviour = 'succeed' | 'throw' | 'reject' | 'hang';
+
+export interface ModelledLogOptions extends Pick<SimulatedFileManagerOptions, 'faultAt' | 'survives' | 'onStep'> {
+  readonly expectsErrors?: boolean;
+}
+
+/** `ok`, or the code of the error an operation was rejected with. */
+export type Outcome = 'ok' | WalError['code'];
+
+/**
+ * One process with a log on a simulated disk, together with the model of what that log owes. Every
+ * operation is noted in the model as it happens, and every answer of the log is checked against it:
+ * what it must not do is thrown as a Violation.
+ */
+export class ModelledLog {
+  readonly disk: SimulatedDisk;
+  readonly model: ReferenceModel;
+  readonly files: SimulatedFileManager;
+  readonly scheduler: Scheduler;
+  log: WriteAheadLog | undefined;
+  checkpoints: CheckpointBehaviour = 'succeed';
+  /** A checkpoint that was told to hang does: the log cannot be shut down any more. */
+  hasHungCheckpoint = false;
+  /** How many of the oldest segments the next opening abandons. */
+  segmentsToAbandon = 0;
+  readonly #settings: Settings;
+  /** Whether the log may reject what it has no reason of its own to reject: while its storage fails. */
+  expectsErrors: boolean;
+  readonly #random: Random;
+  readonly #inFlight = new Set<Promise<void>>();
+  readonly #readers: { readonly reader: ChunkReader; readonly chunk: KnownChunk }[] = [];
+  /** Set once an operation was rejected with WAL_FAILED. */
+  #hasFailed = false;
+  #violation: Violation | undefined;
+  #shown: ShownEntry[] = [];
+  #abandoned: number[] = [];
+
+  constructor(
+    disk: SimulatedDisk, model: ReferenceModel, settings: Settings, random: Random, options: ModelledLogOptions = {},
+  ) {
+    this.disk = disk;
+    this.model = model;
+    this.scheduler = new Scheduler(random.fork());
+    const { durableWrites } = settings;
+    this.files = new SimulatedFileManager(disk, { scheduler: this.scheduler, durableWrites, ...options });
+    this.#settings = settings;
+    this.expectsErrors = options.expectsErrors ?? false;
+    this.#random = random;
+  }
+
+  /** Opens the log and checks what it shows. */
+  async open(): Promise<Outcome> {
+    this.#shown = [];
+    this.#abandoned = [];
+    const manager: LogManager = {
+      shouldRecoverSegment: (segment) => this.#shouldRecover(segment.segmentId),
+      recover: (entry) => this.#recover(entry),
+      checkpointTo: (lastId, entries) => this.#checkpointTo(lastId, entries),
+    };
+    const options = { ...this.#settings.options, fileManager: this.files };
+    const opening = WriteAheadLog.recoverWith(this.#environment(), DIRECTORY, manager, options);
+    return this.#outcome('recover()', opening.then((log) => this.#opened(log)));
+  }
+
+  /** Appends an entry and waits for it. */
+  append(chunks: readonly Uint8Array[]): Promise<Outcome> {
+    return this.#outcome('append()', this.#append(chunks));
+  }
+
+  /** Appends an entry without waiting. */
+  appendLater(chunks: readonly Uint8Array[]): void {
+    this.#later('append()', this.#append(chunks));
+  }
+
+  /** Writes an entry through an EntryWriter. Without `waits`, its commit is left in flight. */
+  async entry(
+    chunks: readonly Uint8Array[], end: 'commit' | 'rollback', isStreamed: boolean, waits: boolean,
+  ): Promise<Outcome> {
+    const ordinal = this.model.begin();
+    let committing: Promise<void> | undefined;
+    const outcome = await this.#outcome('an entry', this.#write(ordinal, chunks, isStreamed, async (writer) => {
+      if (end === 'commit') {
+        committing = this.#commit(ordinal, writer);
+      } else {
+        this.model.rolledBack(ordinal);
+        await writer.rollback();
+      }
+    }));
+    if (committing === undefined) return outcome;
+    if (waits) return this.#outcome('commit()', committing);
+    this.#later('commit()', committing);
+    return outcome;
+  }
+
+  /** Finishes a chunk before all its bytes are there: that must fail, and so must committing its entry. */
+  async shortChunk(length: number): Promise<Outcome> {
+    const ordinal = this.model.begin();
+    return this.#outcome('a short chunk', this.#write(ordinal, [], false, async (writer) => {
+      const chunk = await writer.beginChunk(length + 1);
+      await chunk.write(new Uint8Array(length));
+      await expectRangeError(chunk.finish(), 'finish() of a short chunk');
+      this.model.rolledBack(ordinal);
+      await writer.rollback();
+    }));
+  }
+
+  async checkpointActive(): Promise<Outcome> {
+    return this.#outcome('checkpointActive()', this.#open().checkpointActive());
+  }
+
+  /** Reads back every chunk whose position is known, or, with `limit`, so many of them by chance. */
+  async readBack(limit = Infinity): Promise<void> {
+    let chunks = this.model.knownChunks();
+    if (chunks.length > limit) chunks = Array.from({ length: limit }, () => this.#random.pick(chunks));
+    for (const chunk of chunks) {
+      const outcome = await this.#outcome('readAt()', this.#read(chunk));
+      this.#expectReadable(chunk, outcome);
+    }
+  }
+
+  /** Opens a reader of the oldest chunk and keeps it open. */
+  async holdReader(): Promise<void> {
+    const [chunk] = this.model.knownChunks().filter((known) => !this.model.mayBeGone(known));
+    if (chunk === undefined) return;
+    const opening = this.#open().readAt(chunk.position);
+    await this.#outcome('readAt()', opening.then((reader) => this.#readers.push({ reader, chunk })));
+  }
+
+  /** Reads what the readers held were opened for, which must have stayed as it was, and closes them. */
+  async releaseReaders(): Promise<void> {
+    for (const { reader, chunk } of this.#readers.splice(0)) {
+      const outcome = await this.#outcome('readAll()', reader.readAll().then((bytes) => expectBytes(bytes, chunk)));
+      const mayFail = this.log === undefined || this.expectsErrors;
+      if (outcome !== 'ok' && !mayFail) throw new Violation(`a reader held at ${at(chunk)} was cut off: ${outcome}`);
+      await this.#outcome('close()', reader.close());
+    }
+  }
+
+  /** Waits for every commit in flight, and until the log has nothing more to do by itself. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#inFlight);
+    await this.scheduler.idle();
+    this.check();
+  }
+
+  /** Shuts the log down. What is in flight settles too. */
+  async shutdown(): Promise<Outcome> {
+    const { log } = this;
+    if (log === undefined) return 'ok';
+    const outcome = await this.#outcome('shutdown()', log.shutdown());
+    this.log = undefined;
+    await this.settle();
+    if (this.files.openFiles.size > 0 && this.#readers.length === 0) {
+      throw new Violation(`after shutdown() these files are still open: ${[...this.files.openFiles].join(', ')}`);
+    }
+    return outcome;
+  }
+
+  /** The process ends here and now. Nothing settles any more. */
+  kill(): void {
+    this.files.kill();
+    this.scheduler.clearTimers();
+    this.log = undefined;
+    this.#inFlight.clear();
+    this.model.processEnded();
+  }
+
+  /** Throws what was found wrong where nobody was waiting. */
+  check(): void {
+    if (this.#violation !== undefined) throw this.#violation;
+    const [breach] = this.files.breaches;
+    if (breach !== undefined) throw new Violation(`the contract of FileManager was broken: ${breach}`);
+  }
+
+  #open(): WriteAheadLog {
+    if (this.log === undefined) throw new Error('the log is not open');
+    return this.log;
+  }
+
+  #environment(): Environment {
+    const random = this.#random.fork();
+    return {
+      randomFill: (target) => target.set(random.bytes(target.length)),
+      callAfter: (milliseconds, callback) => this.scheduler.setTimer(callback, milliseconds),
+      now: () => this.scheduler.now,
+    };
+  }
+
+  async #append(chunks: readonly Uint8Array[]): Promise<void> {
+    const ordinal = this.model.begin();
+    for (const chunk of chunks) this.model.wrote(ordinal, chunk);
+    this.model.committing(ordinal);
+    const isDoomed = this.#hasFailed;
+    await this.#committed(ordinal, isDoomed, async () => {
+      const data = chunks.length === 1 ? (chunks[0]) : chunks;
+      const { id, chunks: records } = await this.#open().append(data);
+      return { id, positions: records.map(({ position }) => position) };
+    });
+  }
+
+  async #write(
+    ordinal: number, chunks: readonly Uint8Array[], isStreamed: boolean, end: (writer: EntryWriter) => Promise<void>,
+  ): Promise<void> {
+    let writer: EntryWriter | undefined;
+    try {
+      writer = await this.#open().beginEntry();
+      this.model.started(ordinal, writer.id);
+      for (const chunk of chunks) {
+        const record = isStreamed ? await this.#stream(writer, chunk) : await writer.writeChunk(chunk);
+        this.model.wrote(ordinal, chunk, record.position);
+      }
+      await end(writer);
+    } catch (error) {
+      // Its writer has told the log nothing about the end of the entry, so the log may not make one up.
+      if (this.model.attempts[ordinal]?.state === 'begun') this.model.rolledBack(ordinal);
+      if (this.model.attempts[ordinal]?.state === 'gone') await writer?.rollback();
+      throw error;
+    }
+  }
+
+  async #stream(writer: EntryWriter, bytes: Uint8Array): Promise<ChunkRecord> {
+    const chunk = await writer.beginChunk(bytes.length);
+    const pieceBytes = 1 + this.#random.below(Math.max(1, bytes.length));
+    for (let from = 0; from < bytes.length; from += pieceBytes) {
+      await chunk.write(bytes.subarray(from, from + pieceBytes));
+    }
+    return chunk.finish();
+  }
+
+  #commit(ordinal: number, writer: EntryWriter): Promise<void> {
+    this.model.committing(ordinal);
+    return this.#committed(ordinal, this.#hasFailed, async () => ({ id: await writer.commit() }));
+  }
+
+  /** Notes how a commit ends. `isDoomed` if the log had failed before, so that it may acknowledge nothing. */
+  async #committed(
+    ordinal: number, isDoomed: boolean, commit: () => Promise<{ id: number; positions?: readonly LogPosition[] }>,
+  ): Promise<void> {
+    let committed;
+    try {
+      committed = await commit();
+    } catch (error) {
+      const code = error instanceof WalError ? error.code : String(error);
+      this.model.rejected(ordinal, code, code !== 'WAL_FAILED');
+      throw error;
+    }
+    if (isDoomed) throw new Violation(`entry ${committed.id} was acknowledged by a log that had failed`);
+    this.model.acknowledged(ordinal, committed.id, committed.positions);
+  }
+
+  async #read(chunk: KnownChunk): Promise<void> {
+    const reader = await this.#open().readAt(chunk.position);
+    expectBytes(await reader.readAll(), chunk);
+    await reader.close();
+  }
+
+  #expectReadable(chunk: KnownChunk, outcome: Outcome): void {
+    if (outcome === 'ok') return;
+    // The checkpoint may have come while the read was on its way.
+    if (outcome === 'WAL_POSITION_GONE' && this.model.mayBeGone(chunk)) return;
+    if (outcome !== 'WAL_POSITION_GONE' && this.expectsErrors) return;
+    throw new Violation(`a chunk of entry ${chunk.entryId} at ${at(chunk)} cannot be read: ${outcome}`);
+  }
+
+  /** Waits for `promise`, and turns what the log must not do into a Violation. */
+  async #outcome(what: string, promise: Promise<unknown>): Promise<Outcome> {
+    try {
+      await this.scheduler.settled(promise, what);
+      this.check();
+      return 'ok';
+    } catch (error) {
+      if (error instanceof Violation) throw error;
+      if (error instanceof HangError) throw new Violation(error.message);
+      if (!(error instanceof WalError)) throw new Violation(`${what} failed with ${showError(error)}`);
+      if (error.code === 'WAL_FAILED') this.#hasFailed = true;
+      this.check();
+      const isExpected = this.expectsErrors || error.code === 'WAL_CLOSED' || error.code === 'WAL_POSITION_GONE';
+      if (!isExpected || error.code === 'WAL_CORRUPT') throw new Violation(`${what} was rejected: ${showError(error)}`);
+      return error.code;
+    }
+  }
+
+  /** Lets `promise` settle on its own; `settle` waits for it. */
+  #later(what: string, promise: Promise<void>): void {
+    const noted = this.#outcome(what, promise).then(
+      () => {},
+      (error: unknown) => void (this.#violation ??= error as Violation),
+    );
+    this.#inFlight.add(noted);
+    void noted.then(() => this.#inFlight.delete(noted));
+  }
+
+  #opened(log: WriteAheadLog): void {
+    this.log = log;
+    this.#hasFailed = false;
+    log.on('checkpointFailed', () => {});
+    this.model.opened(this.#shown, this.#abandoned.length > 0);
+  }
+
+  #shouldRecover(segmentId: number): Recovery {
+    const isWanted = this.#abandoned.length >= this.segmentsToAbandon;
+    if (isWanted) return 'recover';
+    this.#abandoned.push(segmentId);
+    this.model.released(segmentId, Infinity);
+    return 'abandon';
+  }
+
+  async #recover(entry: Entry): Promise<void> {
+    if (this.#abandoned.length > 0 && this.#shown.length === 0) this.model.demanded(entry.id);
+    this.#shown.push(await shownEntry(entry));
+  }
+
+  async #checkpointTo(lastId: number, entries: SegmentReader): Promise<void> {
+    const shown: ShownEntry[] = [];
+    for await (const entry of entries) shown.push(await shownEntry(entry));
+    try {
+      this.model.checkpointing(lastId, shown);
+    } catch (error) {
+      this.#violation ??= error as Violation;
+    }
+    if (this.checkpoints === 'hang') {
+      this.hasHungCheckpoint = true;
+      await new Promise(() => {});
+    }
+    if (this.checkpoints !== 'succeed') throw new Error('this checkpoint was told to fail');
+    this.model.released(shown[0]?.id ?? lastId, lastId);
+  }
+}
+
+async function shownEntry(entry: Entry): Promise<ShownEntry> {
+  const chunks: Uint8Array[] = [];
+  const positions: LogPosition[] = [];
+  for await (const chunk of entry) {
+    chunks.push(await chunk.readAll());
+    positions.push(chunk.position);
+  }
+  return { id: entry.id, chunks, positions };
+}
+
+function expectBytes(bytes: Uint8Array, chunk: KnownChunk): void {
+  if (Buffer.compare(bytes, chunk.bytes) === 0) return;
+  throw new Violation(`a chunk of entry ${chunk.entryId} at ${at(chunk)} was not read back as it was written`);
+}
+
+function at({ position }: KnownChunk): string {
+  return `offset ${position.offset} of segment ${position.segmentId}`;
+}
+
+async function expectRangeError(promise: Promise<unknown>, what: string): Promise<void> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof WalError) return;
+    throw error;
+  }
+  throw new Violation(`${what} succeeded`);
+}
+
+function showError(error: unknown): string {
+  if (error instanceof WalError) return `${error.code}: ${error.message}`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

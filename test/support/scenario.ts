@@ -1,0 +1,147 @@
+import { posix } from 'node:path';
+import type { CrashPoint, Fate } from './crash-point.js';
+import { DIRECTORY, ModelledLog, type ModelledLogOptions, type Outcome } from './modelled-log.js';
+import type { Random } from './random.js';
+import { ReferenceModel } from './reference-model.js';
+import type { Settings } from './settings.js';
+import { SimulatedDisk } from './simulated-disk.js';
+import type { Step } from './workloads.js';
+
+/** Carries out the steps of a workload, in one process after another, on one disk. */
+export class Scenario {
+  readonly model = new ReferenceModel();
+  readonly #settings: Settings;
+  readonly #random: Random;
+  readonly #options: ModelledLogOptions;
+  #log: ModelledLog;
+  #written = 0;
+
+  constructor(settings: Settings, random: Random, options: ModelledLogOptions = {}) {
+    this.#settings = settings;
+    this.#random = random;
+    this.#options = options;
+    this.#log = this.#process(new SimulatedDisk(settings.traits));
+  }
+
+  /** The process that runs now. */
+  get process(): ModelledLog {
+    return this.#log;
+  }
+
+  /** Opens the log, carries out the steps, and waits for what is in flight. Throws a Violation for what must not be. */
+  async run(steps: readonly Step[]): Promise<void> {
+    await this.#log.open();
+    for (const step of steps) await this.#carryOut(step);
+    await this.#log.settle();
+  }
+
+  /** The end of this process: the next one starts on `disk`, and does not open the log by itself. */
+  restart(disk: SimulatedDisk): ModelledLog {
+    const { checkpoints } = this.#log;
+    this.#log.kill();
+    this.#log = this.#process(disk);
+    if (checkpoints !== 'hang') this.#log.checkpoints = checkpoints;
+    return this.#log;
+  }
+
+  #process(disk: SimulatedDisk): ModelledLog {
+    return new ModelledLog(disk, this.model, this.#settings, this.#random.fork(), this.#options);
+  }
+
+  async #carryOut(step: Step): Promise<void> {
+    // What was left in flight is somewhere on its way when the process or the power goes.
+    const isEnd = step.do === 'end the process' || step.do === 'lose power' || step.do === 'shut down';
+    if (isEnd) await this.#log.scheduler.advance(this.#random.below(6));
+    switch (step.do) {
+      case 'shut down': return this.#shutDown();
+      case 'reopen': return this.#reopen(0);
+      case 'reopen, abandoning': return this.#reopen(step.segments);
+      case 'end the process': return this.#restartAndOpen(this.#crashPoint().processDeath(() => this.#random.oneIn(2)));
+      case 'lose power': return this.#restartAndOpen(randomPowerLoss(this.#crashPoint(), this.#random));
+      case 'checkpoints will': this.#log.checkpoints = step.behave; return;
+      case 'settle': return this.#log.settle();
+      case 'let time pass': return void this.#log.scheduler.fireNextTimer();
+      default: return this.#use(step);
+    }
+  }
+
+  /** The steps that need an open log. A log that could not be opened, as its storage failed, is tried again. */
+  async #use(step: Step): Promise<void> {
+    const log = this.#log;
+    if (log.log === undefined && (await log.open()) !== 'ok') return;
+    switch (step.do) {
+      case 'append': return void (await log.append(step.lengths.map((length) => this.#bytes(length))));
+      case 'append many':
+        for (let i = 0; i < step.count; i++) log.appendLater([this.#bytes(step.length)]);
+        return;
+      case 'append the same':
+        for (let i = 0; i < step.count; i++) log.appendLater([new Uint8Array(step.length).fill(step.length)]);
+        return;
+      case 'append a copy of the log': return void (await log.append([this.#copyOfLog(step.length)]));
+      case 'write': return void (await this.#write(step));
+      case 'finish too early': return void (await log.shortChunk(step.length));
+      case 'checkpoint the active segment': return void (await log.checkpointActive());
+      case 'read back': return log.readBack();
+      case 'hold a reader': return log.holdReader();
+      case 'release readers': return log.releaseReaders();
+    }
+  }
+
+  async #write(step: Step & { do: 'write' }): Promise<Outcome> {
+    const chunks = step.lengths.map((length) => this.#bytes(length));
+    const end = step.end === 'rollback' ? 'rollback' : 'commit';
+    return this.#log.entry(chunks, end, step.isStreamed ?? false, step.end !== 'commit later');
+  }
+
+  async #reopen(segmentsToAbandon: number): Promise<void> {
+    await this.#shutDown();
+    this.#log.segmentsToAbandon = segmentsToAbandon;
+    await this.#log.open();
+    this.#log.segmentsToAbandon = 0;
+  }
+
+  async #shutDown(): Promise<void> {
+    // A checkpoint that hangs would keep the shutdown waiting: that is what it is documented to do.
+    const cannotEnd = this.#log.hasHungCheckpoint || this.#log.checkpoints === 'hang';
+    if (cannotEnd) this.restart(this.#crashPoint().processDeath(() => true));
+    else await this.#log.shutdown();
+  }
+
+  async #restartAndOpen(disk: SimulatedDisk): Promise<void> {
+    await this.restart(disk).open();
+  }
+
+  #crashPoint(): CrashPoint {
+    return this.#log.disk.crashPoint();
+  }
+
+  /** Bytes that no other chunk has, as far as their length allows. */
+  #bytes(length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    const number = ++this.#written;
+    for (let i = 0; i < length; i++) bytes[i] = number * 31 + i * 7 + (i >> 8);
+    if (length >= 2) bytes[1] = number >> 8;
+    if (length >= 1) bytes[0] = number;
+    return bytes;
+  }
+
+  /** Bytes of one of the log's own files: records that are genuine, somewhere else. */
+  #copyOfLog(length: number): Uint8Array {
+    const paths = this.#log.disk.paths().filter((path) => posix.dirname(path) === DIRECTORY);
+    if (paths.length === 0) return this.#bytes(length);
+    const bytes = new Uint8Array(length);
+    this.#log.disk.lookup(this.#random.pick(paths))?.read(bytes, this.#random.below(200));
+    return bytes;
+  }
+}
+
+/** A disk after the power has gone. One time in ten it has kept everything, one in ten nothing. */
+export function randomPowerLoss(point: CrashPoint, random: Random): SimulatedDisk {
+  const kind = random.below(10);
+  const fates = point.fragments.map((): Fate => {
+    if (kind === 0) return 'kept';
+    if (kind === 1) return 'lost';
+    return random.pick(['kept', 'kept', 'kept', 'lost', 'lost', 'lost', 'torn', 'zeros', 'garbage']);
+  });
+  return point.powerLoss(fates, random.next());
+}

@@ -1,0 +1,47 @@
+import type { WalOptions } from '../../src/contracts/options.js';
+import type { DiskTraits } from './disk-content.js';
+import { Random } from './random.js';
+
+/** The disk and the options one case is tried with. */
+export interface Settings {
+  readonly traits: DiskTraits;
+  /** Whether the file manager grants `durableWrites`. */
+  readonly durableWrites: boolean;
+  readonly options: WalOptions;
+}
+
+/**
+ * The settings that belong to a seed. The lowest three bits choose strict or ordered mode, durable
+ * writes or none, and the size of a sector; the rest chooses the options, of which 0 gives the plainest.
+ * Segments are as small as the log allows: a run of twenty entries fills several.
+ */
+export function settingsFor(seed: number): Settings {
+  const random = new Random(seed);
+  return {
+    traits: {
+      mode: seed & 1 ? 'ordered' : 'strict',
+      sectorBytes: seed & 4 ? 4096 : 512,
+      damage: 'written',
+    },
+    durableWrites: (seed & 2) === 0,
+    options: {
+      preallocateBytes: 4096,
+      checkpointAfterBytes: seed < 8 ? 1024 : random.pick([200, 700, 1024, 2500, 4000]),
+      bufferBytes: 4096,
+      maxPendingBytes: seed < 8 ? 65_536 : random.pick([4096, 8192, 65_536]),
+      blockingFlush: seed >= 8 && random.oneIn(4),
+      ...(seed >= 8 && random.oneIn(3) ? { versionInfo: random.bytes(random.below(40)) } : {}),
+    },
+  };
+}
+
+/** `strict, durable writes, sectors of 512 B, …`, for people. */
+export function describeSettings({ traits, durableWrites, options }: Settings): string {
+  const { checkpointAfterBytes, maxPendingBytes, blockingFlush } = options;
+  return (
+    `${traits.mode} mode, ${durableWrites ? 'durable writes' : 'write and sync'}, ` +
+    `sectors of ${traits.sectorBytes} B, ` +
+    `checkpointAfterBytes ${checkpointAfterBytes}, maxPendingBytes ${maxPendingBytes}` +
+    (blockingFlush ? ', blocking flushes' : '')
+  );
+}

@@ -1,0 +1,171 @@
+import type { FileHandle, OpenOptions } from '../../src/files/file-manager.js';
+import type { Inode } from './disk-content.js';
+import type { CallKind, SimulatedFileManager } from './simulated-file-manager.js';
+
+/** What an operation does when its time has come. */
+export interface Operation<T> {
+  readonly begin?: () => (() => void) | undefined;
+  readonly finish: () => T;
+  /** For a write that is cut short. */
+  readonly finishPartly?: () => T;
+  readonly fail?: () => void;
+  /** Called when it has finished, well or not. */
+  readonly settled?: () => void;
+}
+
+/** An open file of a SimulatedFileManager. */
+export class SimulatedFileHandle implements FileHandle {
+  readonly durableWrites: boolean;
+  readonly #manager: SimulatedFileManager;
+  readonly #path: string;
+  readonly #inode: Inode;
+  readonly #isReadOnly: boolean;
+  readonly #writes = new Set<{ readonly start: number; readonly end: number }>();
+  #inProgress = 0;
+  #isClosed = false;
+
+  constructor(manager: SimulatedFileManager, path: string, inode: Inode, options: OpenOptions) {
+    this.#manager = manager;
+    this.#path = path;
+    this.#inode = inode;
+    this.#isReadOnly = options.access === 'read';
+    this.durableWrites = options.durableWrites === true && manager.grantsDurableWrites;
+    manager.openFiles.add(path);
+  }
+
+  read(target: Uint8Array, position: number): Promise<number> {
+    return this.#call('read', { finish: () => this.#inode.read(target, position) });
+  }
+
+  write(parts: readonly Uint8Array[], position: number): Promise<number> {
+    const { operation, ended } = this.#writing(parts, position);
+    return this.#call('write', operation, ended);
+  }
+
+  writeBlocking(parts: readonly Uint8Array[], position: number): number {
+    const { operation, ended } = this.#writing(parts, position);
+    return this.#callBlocking('write', operation, ended);
+  }
+
+  sync(): Promise<void> {
+    return this.#call('sync', this.#syncing());
+  }
+
+  syncBlocking(): void {
+    this.#callBlocking('sync', this.#syncing());
+  }
+
+  truncate(length: number): Promise<void> {
+    const { disk } = this.#manager;
+    return this.#call('truncate', {
+      begin: () => disk.beginTruncate(this.#inode, length),
+      finish: () => {
+        if (this.#isReadOnly) throw systemError('EINVAL', 'ftruncate', this.#path);
+        disk.truncate(this.#inode, length);
+      },
+    });
+  }
+
+  size(): Promise<number> {
+    return this.#call('size', { finish: () => this.#inode.size });
+  }
+
+  close(): Promise<void> {
+    if (this.#inProgress > 0) this.#breach('a close beside another operation');
+    const closed = this.#call('close', { finish: () => {} });
+    this.#isClosed = true;
+    this.#manager.openFiles.delete(this.#path);
+    return closed;
+  }
+
+  #writing(parts: readonly Uint8Array[], position: number): { operation: Operation<number>; ended: () => void } {
+    const bytes = concatenated(parts);
+    const range = { start: position, end: position + bytes.length };
+    for (const other of this.#writes) {
+      if (range.start < other.end && other.start < range.end) this.#breach('overlapping writes');
+    }
+    this.#writes.add(range);
+    const apply = (length: number): number => {
+      if (this.#isReadOnly) throw systemError('EBADF', 'write', this.#path);
+      if (!isConcatenation(bytes, parts)) this.#breach('bytes changed while they were being written');
+      this.#apply(position, bytes.subarray(0, length));
+      return length;
+    };
+    const operation = {
+      begin: () => (bytes.length > 0 ? this.#manager.disk.beginWrite(this.#inode, position, bytes) : undefined),
+      finish: () => apply(bytes.length),
+      finishPartly: () => apply(Math.max(1, bytes.length >> 1)),
+      fail: () => this.#failWrite(position, bytes),
+    };
+    return { operation, ended: () => this.#writes.delete(range) };
+  }
+
+  #syncing(): Operation<void> {
+    const { disk, survives } = this.#manager;
+    const { time } = disk;
+    return {
+      finish: () => disk.sync(this.#inode, time),
+      fail: () => disk.failSync(this.#inode, time, survives),
+    };
+  }
+
+  #call<T>(kind: CallKind, operation: Operation<T>, ended?: () => void): Promise<T> {
+    if (this.#isClosed) return Promise.reject(systemError('EBADF', kind, this.#path));
+    return this.#manager.call(kind, this.#path, this.#counted(operation, ended));
+  }
+
+  #callBlocking<T>(kind: CallKind, operation: Operation<T>, ended?: () => void): T {
+    if (this.#isClosed) throw systemError('EBADF', kind, this.#path);
+    return this.#manager.callBlocking(kind, this.#path, this.#counted(operation, ended));
+  }
+
+  #counted<T>(operation: Operation<T>, ended?: () => void): Operation<T> {
+    this.#inProgress++;
+    const settled = (): void => {
+      this.#inProgress--;
+      ended?.();
+    };
+    return { ...operation, settled };
+  }
+
+  #apply(position: number, bytes: Uint8Array): void {
+    const { disk } = this.#manager;
+    if (bytes.length === 0) return;
+    if (this.durableWrites) disk.writeDurably(this.#inode, position, bytes);
+    else disk.write(this.#inode, position, bytes);
+  }
+
+  /** A durable write can fail when its bytes are in the cache already; a plain one fails before. */
+  #failWrite(position: number, bytes: Uint8Array): void {
+    const { disk, survives } = this.#manager;
+    if (this.durableWrites && bytes.length > 0) disk.failDurableWrite(this.#inode, position, bytes, survives);
+  }
+
+  #breach(what: string): void {
+    this.#manager.breach(`${what}: ${this.#path}`);
+  }
+}
+
+function concatenated(parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return Uint8Array.from(parts[0]);
+  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let position = 0;
+  for (const part of parts) {
+    bytes.set(part, position);
+    position += part.length;
+  }
+  return bytes;
+}
+
+function isConcatenation(bytes: Uint8Array, parts: readonly Uint8Array[]): boolean {
+  let position = 0;
+  return parts.every((part) => Buffer.compare(part, bytes.subarray(position, (position += part.length))) === 0);
+}
+
+/** The error that the operating system would report. */
+export function systemError(code: string, doing: string, path: string): NodeJS.ErrnoException {
+  const error: NodeJS.ErrnoException = new Error(`${code}: ${doing} '${path}'`);
+  error.code = code;
+  error.syscall = doing;
+  return error;
+}

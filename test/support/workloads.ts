@@ -1,0 +1,197 @@
+import type { CheckpointBehaviour } from './modelled-log.js';
+import type { Random } from './random.js';
+
+/** One step of a workload. Steps are data, so that a failing workload can be printed, repeated and shrunk. */
+export type Step =
+  /** Appends an entry with chunks of these lengths and waits for it. */
+  | { readonly do: 'append'; readonly lengths: readonly number[] }
+  /** Appends `count` entries side by side; `settle` waits for them. */
+  | { readonly do: 'append many'; readonly count: number; readonly length: number }
+  /** Appends entries that differ in nothing, side by side, as a program does that tries again. */
+  | { readonly do: 'append the same'; readonly count: number; readonly length: number }
+  /** Appends a chunk whose bytes are a copy of one of the log's own files. */
+  | { readonly do: 'append a copy of the log'; readonly length: number }
+  /** Writes an entry through an EntryWriter. */
+  | { readonly do: 'write'; readonly lengths: readonly number[]; readonly end: EntryEnd; readonly isStreamed?: boolean }
+  /** Finishes a streamed chunk too early, then rolls back. */
+  | { readonly do: 'finish too early'; readonly length: number }
+  | { readonly do: 'checkpoint the active segment' }
+  | { readonly do: 'checkpoints will'; readonly behave: CheckpointBehaviour }
+  /** Reads back every chunk whose position is known. */
+  | { readonly do: 'read back' }
+  | { readonly do: 'hold a reader' }
+  | { readonly do: 'release readers' }
+  /** Waits for everything in flight and in the background. */
+  | { readonly do: 'settle' }
+  /** Lets the timer that is next go off. */
+  | { readonly do: 'let time pass' }
+  | { readonly do: 'shut down' }
+  /** Opens the log again, after shutting it down if that has not been done. */
+  | { readonly do: 'reopen' }
+  /** Opens it again and abandons this many of the oldest segments. */
+  | { readonly do: 'reopen, abandoning'; readonly segments: number }
+  /** The process ends without a word, and another one opens the log. */
+  | { readonly do: 'end the process' }
+  /** The power goes, and any part of what is pending with it. */
+  | { readonly do: 'lose power' };
+
+/** `commit later` leaves the commit in flight. */
+export type EntryEnd = 'commit' | 'commit later' | 'rollback';
+
+export interface Workload {
+  readonly name: string;
+  readonly steps: readonly Step[];
+}
+
+const append = (...lengths: number[]): Step => ({ do: 'append', lengths });
+const many = (count: number, length: number): Step => ({ do: 'append many', count, length });
+const same = (count: number, length: number): Step => ({ do: 'append the same', count, length });
+const write = (end: EntryEnd, ...lengths: number[]): Step => ({ do: 'write', lengths, end });
+const stream = (end: EntryEnd, ...lengths: number[]): Step => ({ do: 'write', lengths, end, isStreamed: true });
+const checkpointsWill = (behave: CheckpointBehaviour): Step => ({ do: 'checkpoints will', behave });
+const settle: Step = { do: 'settle' };
+const reopen: Step = { do: 'reopen' };
+const endProcess: Step = { do: 'end the process' };
+const losePower: Step = { do: 'lose power' };
+const checkpointActive: Step = { do: 'checkpoint the active segment' };
+const readBack: Step = { do: 'read back' };
+const letTimePass: Step = { do: 'let time pass' };
+
+/** Fills about one segment of the size the tests use, which is closed at about 1 KiB. */
+const segmentful: readonly Step[] = [append(400), append(400), append(400)];
+
+/** The workloads that are crashed at every single call. Each begins with opening a log that does not exist yet. */
+export const WORKLOADS: readonly Workload[] = [
+  { name: 'first commit', steps: [append(10), append(20)] },
+  { name: 'entries of several chunks', steps: [append(1, 2, 3), write('commit', 5, 0, 700), append(0)] },
+  { name: 'empty entries', steps: [append(), write('commit'), append(0), append()] },
+  {
+    name: 'concurrent writers',
+    steps: [many(5, 30), write('commit later', 40), many(3, 300), write('commit', 10), settle],
+  },
+  { name: 'rotation', steps: [...segmentful, append(50), settle] },
+  { name: 'recycling', steps: [...segmentful, settle, ...segmentful, settle, ...segmentful, settle, append(10)] },
+  {
+    name: 'entries around the end of a segment',
+    steps: [append(1000), append(3000), append(4000), append(60), settle, append(60)],
+  },
+  { name: 'an entry larger than a segment', steps: [append(20), append(6000), append(20), settle, append(20)] },
+  { name: 'a streamed chunk larger than the buffers', steps: [append(9), stream('commit', 9000), append(9), settle] },
+  {
+    name: 'checkpointing the active segment',
+    steps: [checkpointActive, append(20), checkpointActive, append(30), settle, checkpointActive],
+  },
+  {
+    name: 'a failing checkpoint',
+    steps: [
+      checkpointsWill('reject'), ...segmentful, append(30), settle, letTimePass, settle,
+      checkpointsWill('succeed'), letTimePass, settle, append(30),
+    ],
+  },
+  {
+    name: 'a checkpoint that never ends',
+    steps: [checkpointsWill('hang'), ...segmentful, ...segmentful, endProcess, append(5)],
+  },
+  {
+    name: 'a rollback in between',
+    steps: [
+      append(20), write('rollback', 50, 60), append(20), write('commit later', 9), write('rollback', 9), settle,
+    ],
+  },
+  {
+    name: 'a rollback, then a smaller entry',
+    steps: [stream('rollback', 5000), append(3), append(4), endProcess, append(5)],
+  },
+  { name: 'a chunk finished too early', steps: [append(9), { do: 'finish too early', length: 100 }, append(9)] },
+  { name: 'reopening', steps: [append(30), reopen, append(40), ...segmentful, settle, reopen, append(9)] },
+  {
+    name: 'reopening after the process ended',
+    steps: [append(30), many(4, 100), endProcess, append(40), many(2, 9), endProcess, append(5)],
+  },
+  {
+    name: 'reopening after power losses',
+    steps: [append(30), many(4, 100), losePower, append(40), many(4, 400), losePower, losePower, append(5)],
+  },
+  {
+    name: 'recovering several segments',
+    steps: [checkpointsWill('hang'), ...segmentful, ...segmentful, many(3, 20), losePower, settle, append(5)],
+  },
+  {
+    name: 'reading across recycling',
+    steps: [
+      append(30), { do: 'hold a reader' }, ...segmentful, settle, ...segmentful, settle, readBack,
+      { do: 'release readers' }, settle, ...segmentful, readBack,
+    ],
+  },
+  {
+    name: 'reading a large chunk across recycling',
+    steps: [
+      stream('commit', 20_000), { do: 'hold a reader' }, ...segmentful, settle, ...segmentful, settle, ...segmentful,
+      settle, { do: 'release readers' }, settle, append(400),
+    ],
+  },
+  {
+    name: 'the same entries again after power losses',
+    steps: [same(3, 500), losePower, same(3, 500), losePower, same(2, 500), losePower, same(2, 0)],
+  },
+  {
+    name: 'everything checkpointed, reopened again and again',
+    steps: [
+      append(20), checkpointActive, settle, reopen, reopen, endProcess, append(5), checkpointActive, settle, reopen,
+      append(5),
+    ],
+  },
+  {
+    name: 'abandoning segments',
+    steps: [
+      checkpointsWill('hang'), ...segmentful, ...segmentful, append(20), settle, endProcess,
+      checkpointsWill('hang'), { do: 'reopen, abandoning', segments: 2 }, append(20), settle, endProcess, append(20),
+    ],
+  },
+  {
+    name: 'shutting down in flight',
+    steps: [append(10), many(4, 200), { do: 'shut down' }, reopen, append(9), { do: 'shut down' }],
+  },
+  {
+    name: 'payloads that look like the log',
+    steps: [
+      append(50), { do: 'append a copy of the log', length: 150 }, append(9),
+      { do: 'append a copy of the log', length: 900 }, losePower, { do: 'append a copy of the log', length: 600 },
+      append(9),
+    ],
+  },
+];
+
+/** A workload made up by chance. */
+export function randomWorkload(random: Random): Workload {
+  const steps = Array.from({ length: random.between(3, 25) }, () => randomStep(random));
+  return { name: 'random', steps };
+}
+
+function randomStep(random: Random): Step {
+  const lengths = (): number[] => Array.from({ length: random.pick([0, 1, 1, 1, 2, 4]) }, () => randomLength(random));
+  switch (random.below(20)) {
+    case 0: case 1: case 2: case 3: return { do: 'append', lengths: lengths() };
+    case 4: case 5: case 6: return many(random.between(1, 6), randomLength(random));
+    case 7: case 8: return write(random.pick(['commit', 'commit later', 'rollback']), ...lengths());
+    case 9: return stream(random.pick(['commit', 'commit later', 'rollback']), ...lengths());
+    case 10:
+      if (random.oneIn(2)) return same(random.between(1, 4), random.pick([0, 20, 500]));
+      return { do: 'append a copy of the log', length: random.between(1, 800) };
+    case 11: return checkpointActive;
+    case 12: return checkpointsWill(random.pick(['succeed', 'succeed', 'succeed', 'throw', 'reject', 'hang']));
+    case 13: return random.pick([readBack, { do: 'finish too early', length: random.below(200) }]);
+    case 14: return { do: 'hold a reader' };
+    case 15: return { do: 'release readers' };
+    case 16: return random.pick([settle, letTimePass]);
+    case 17:
+      return random.pick([reopen, { do: 'shut down' }, { do: 'reopen, abandoning', segments: random.between(1, 3) }]);
+    case 18: return endProcess;
+    default: return losePower;
+  }
+}
+
+function randomLength(random: Random): number {
+  const large = random.oneIn(4) ? random.below(9000) : 1;
+  return random.pick([random.below(20), random.below(300), random.below(1500), large]);
+}
