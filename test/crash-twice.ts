@@ -1,5 +1,5 @@
 import { someCrashChoices } from './support/crash-choices.js';
-import { newExploration, type Exploration } from './support/crash-explorer.js';
+import type { Exploration } from './support/crash-explorer.js';
 import type { CrashPoint } from './support/crash-point.js';
 import { ModelledLog } from './support/modelled-log.js';
 import { Random } from './support/random.js';
@@ -13,6 +13,10 @@ import type { Workload } from './support/workloads.js';
 
 /** The calls at which a first crash leaves more than a torn tail: names that may change back, files half written. */
 const CALLS: ReadonlySet<CallKind> = new Set(['create', 'rename', 'remove', 'syncDirectory', 'sync', 'write']);
+
+/** How many disks that a first crash can leave are gone on from, and how often each of those is crashed. */
+const FIRST_CRASHES = 60;
+const SECOND_CRASHES = 15;
 
 /** A moment at which a run could have crashed, and what was owed then. */
 interface Moment {
@@ -29,27 +33,25 @@ interface Remains {
 
 /**
  * Crashes `workload`, opens what is left and goes on from there through a change of segments, and crashes
- * that too: at moments chosen by chance, `first` and `second` of them. A crash alone shows whether recovery reads what
+ * that too, at moments chosen by chance. A crash alone shows whether recovery reads what
  * it finds; a second one shows whether recovery itself left the disk fit for what comes behind it.
  */
 export async function exploreCrashesTwice(
-  workload: Workload, seed: number, { first, second }: { first: number; second: number },
-): Promise<Exploration> {
-  const exploration = newExploration();
+  exploration: Exploration, workload: Workload, seed: number,
+): Promise<void> {
   const settings = settingsFor(seed);
   const random = new Random(seed);
   const remains = await crashOnce(exploration, workload, settings, random);
-  for (let i = 0; i < first && exploration.failures.length === 0; i++) {
+  for (let i = 0; i < FIRST_CRASHES && exploration.failures.length === 0; i++) {
     const chosen = random.pick(remains);
     try {
-      await crashAgain(exploration, chosen, settings, random.fork(), second);
+      await crashAgain(exploration, chosen, settings, random.fork());
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
       const { message } = error;
       exploration.failures.push({ name: workload.name, seed, step: chosen.step, message, steps: workload.steps });
     }
   }
-  return exploration;
 }
 
 /** Every distinct disk that a crash at one of `CALLS` can leave, as far as a few choices for each go. */
@@ -81,9 +83,9 @@ async function crashOnce(
   return remains;
 }
 
-/** Opens what a crash has left, fills a segment and a bit, and crashes at `count` moments of that. */
+/** Opens what a crash has left, fills a segment and a bit, and crashes at moments of that. */
 async function crashAgain(
-  exploration: Exploration, remains: Remains, settings: Settings, random: Random, count: number,
+  exploration: Exploration, remains: Remains, settings: Settings, random: Random,
 ): Promise<void> {
   const moments: Moment[] = [];
   const model = remains.model.clone();
@@ -95,7 +97,7 @@ async function crashAgain(
   for (const length of [700, 300, 60, 400]) await log.append([random.bytes(length)]);
   await log.settle();
   log.kill();
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < SECOND_CRASHES; i++) {
     const { point, model: owed } = random.pick(moments);
     const [fates] = someCrashChoices(point, random, 3).slice(-1);
     const disk = random.oneIn(5) ? point.processDeath(() => random.oneIn(2)) : point.powerLoss(fates, random.next());

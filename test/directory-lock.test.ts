@@ -106,7 +106,9 @@ async function startProcess(t: TestContext, directory: string, provider: Provide
   };
 }
 
-async function startThread(t: TestContext, directory: string): Promise<Pick<Opener, 'ask'>> {
+async function startThread(
+  t: TestContext, directory: string,
+): Promise<Pick<Opener, 'ask'> & { end(): Promise<unknown> }> {
   const worker = new Worker(OPENER, { argv: [directory, 'default'] });
   t.after(() => worker.terminate());
   const lines = new Lines();
@@ -117,12 +119,20 @@ async function startThread(t: TestContext, directory: string): Promise<Pick<Open
       worker.postMessage(command);
       return lines.next();
     },
+    end: () => worker.terminate(),
   };
 }
 
-/** Resolves when a process is stopped (T) or a zombie (Z): a signal takes effect some time after it was sent. */
+/**
+ * Resolves when a process is stopped (T), or a zombie (Z) whose threads have all ended: a signal takes effect some time
+ * after it was sent.
+ */
 async function inState(pid: number, state: 'T' | 'Z'): Promise<void> {
-  while (!(await fs.readFile(`/proc/${pid}/stat`, 'utf8')).includes(`) ${state} `));
+  for (;;) {
+    const stat = await fs.readFile(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    if (fields[0] === state && (state === 'T' || Number(fields[17]) <= 1)) return;
+  }
 }
 
 /** The record of an owner that is dead for certain: its pid is in use, by a process that started at another time. */
@@ -277,16 +287,11 @@ test('a worker thread and the main thread both own a directory', async (t) => {
 test('worker threads that lock and end one after another abort the process', async (t) => {
   const directory = await newDirectory(t);
   await (await lockDirectory(directory, failOnLoss)).release();
-  for (let thread = 0; thread < 3; thread++) {
-    const worker = new Worker(OPENER, { argv: [directory, 'default'] });
-    const lines = new Lines();
-    worker.on('message', (line: string) => lines.push(line));
-    assert.equal(await lines.next(), 'ready');
-    worker.postMessage('lock');
-    assert.equal(await lines.next(), 'owner');
-    worker.postMessage('release');
-    assert.equal(await lines.next(), 'released');
-    await worker.terminate();
+  for (let time = 0; time < 3; time++) {
+    const thread = await startThread(t, directory);
+    assert.equal(await thread.ask('lock'), 'owner');
+    assert.equal(await thread.ask('release'), 'released');
+    await thread.end();
   }
 });
 

@@ -43,12 +43,12 @@ const STRICT = [0, 2, 4, 6];
 const ORDERED = [1, 3, 5, 7];
 
 const EVERYWHERE = [
-  ['row 7: any of the sectors that were not synced kept, lost, torn or garbled', 'concurrent writers', [...STRICT, ...ORDERED], 30],
+  ['row 7: any of the sectors that were not synced kept, lost, torn or garbled', 'concurrent writers', [0, 1, 2, 3], 25],
   ['row 9: names created, renamed and removed, lost or reordered', 'recycling', STRICT, 12],
   ['row 26: a crash at any step of a checkpoint that fails and is tried again', 'a failing checkpoint', [0, 3], 12],
   ['row 26: a crash at any step of a checkpoint and of recycling', 'everything checkpointed, reopened again and again', [1, 2], 8],
   ['row 38: what is left at any step of making the first segment', 'first commit', [...STRICT, ...ORDERED], 40],
-  ['row 38: what is left at any step of making and renaming the next segment', 'rotation', [...STRICT, ...ORDERED], 12],
+  ['row 38: what is left at any step of making and renaming the next segment', 'rotation', [0, 1, 2, 3], 10],
 ] as const;
 
 for (const [what, workload, seeds, choices] of EVERYWHERE) {
@@ -95,11 +95,12 @@ for (const [what, survives] of [['nothing', () => () => false], ['all', () => ()
         await second.open();
         const shown = model.attempts.filter(({ state }) => state === 'kept').length;
         assert.equal(shown, good + 1, 'the page cache has the entry');
+        const { entries } = second.log?.recovery ?? {};
         // At this very moment: what recover() has shown was written again.
         const third = start(settings, loseAll(left), model, random);
         second.kill();
         await third.open();
-        assert.equal(third.log?.recovery.entries, second.log?.recovery.entries ?? third.log?.recovery.entries);
+        assert.equal(third.log?.recovery.entries, entries);
         third.kill();
       }
     }
@@ -163,7 +164,7 @@ test('row 19: recovery that crashes at any step, and crashes again at any step o
         model.processEnded();
         for (const second of await opening(settings, first.point.powerLoss(fates, random.next()), model, random)) {
           // One moment in so many, a different one each time.
-          if (moment++ % 19 !== 0) continue;
+          if (moment++ % 41 !== 0) continue;
           const left = randomPowerLoss(second.point, random);
           states += await checkRecovery(left, second.model.clone(), settings, random.next());
         }

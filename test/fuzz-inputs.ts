@@ -53,7 +53,7 @@ function damageProven(random: Random, specimen: Specimen, specimens: readonly Sp
 function turnsIntoFormat0(bytes: Buffer, original: Buffer): boolean {
   const repaired = Buffer.from(bytes);
   repaired[3] = original[3];
-  return bytes.toString('latin1', 0, 4) === 'okw\0' && format.decodeHeader(repaired) === undefined;
+  return isFormat0(bytes) && format.decodeHeader(repaired) === undefined;
 }
 
 /** Changes bytes and files, one to four times. */
@@ -68,8 +68,14 @@ function mutate(random: Random, specimen: Specimen, specimens: readonly Specimen
     else if (random.oneIn(5)) changes.push(changeFiles(random, files));
     else changes.push(changeOneFile(random, files, specimen, specimens));
   }
+  // What is made up may be a log of the predecessor's by chance: a few bytes without a checksum are an entry there.
+  if ([...files.values()].some(isFormat0)) logs.push(undefined);
   const committed = logs.includes(undefined) ? undefined : logs.flatMap((log) => (log === undefined ? [] : [log]));
   return { what: `${specimen.name}: ${changes.join(', ')}`, files, committed, isProvenDamage: false };
+}
+
+function isFormat0(bytes: Buffer): boolean {
+  return bytes.toString('latin1', 0, 4) === 'okw\0';
 }
 
 function changeOneFile(random: Random, files: Files, specimen: Specimen, specimens: readonly Specimen[]): string {

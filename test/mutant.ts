@@ -6,11 +6,12 @@
 import { argv } from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { exploreCrashes, exploreFaults, exploreRandomly, newExploration } from './support/crash-explorer.js';
+import { exploreCrashesTwice } from './crash-twice.js';
 import { WORKLOADS, type Workload } from './support/workloads.js';
 
-/** One thing that `crash.test.ts` does, with the same seeds and limits. */
+/** One thing that `crash.test.ts` or `crash-twice.test.ts` does, with the same seeds and limits. */
 export type Case =
-  | { readonly kind: 'crashes' | 'faults'; readonly workload: string }
+  | { readonly kind: 'crashes' | 'crashes twice' | 'faults'; readonly workload: string }
   | { readonly kind: 'random' };
 
 /** What came of it. */
@@ -32,6 +33,7 @@ const RANDOM_SEEDS = { first: 8, count: 1500 };
 /** Every case of the crash tests, in their order. */
 export const ALL_CASES: readonly Case[] = [
   ...WORKLOADS.map(({ name }): Case => ({ kind: 'crashes', workload: name })),
+  ...WORKLOADS.map(({ name }): Case => ({ kind: 'crashes twice', workload: name })),
   ...WORKLOADS.map(({ name }): Case => ({ kind: 'faults', workload: name })),
   { kind: 'random' },
 ];
@@ -41,6 +43,7 @@ const exploration = newExploration();
 async function tryCase(tried: Case): Promise<void> {
   if (tried.kind === 'random') return trySeeds();
   const [workload, i] = find(tried.workload);
+  if (tried.kind === 'crashes twice') return exploreCrashesTwice(exploration, workload, i % 4);
   if (tried.kind === 'faults') {
     const isWanted = (run: number): boolean => exploration.failures.length === 0 && run % ONE_FAULT_IN === 0;
     return exploreFaults(exploration, workload, i % 4, isWanted);

@@ -137,6 +137,7 @@ export async function tryMutations(
 function describe(part: Case | NamedTest): string {
   switch (part.kind) {
     case 'crashes': return `a crash at any call: ${part.workload}`;
+    case 'crashes twice': return `two crashes: ${part.workload}`;
     case 'faults': return `an error at any call: ${part.workload}`;
     case 'random': return 'random workloads';
     case 'test': return `${part.file}: ${part.test}`;

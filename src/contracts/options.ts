@@ -19,7 +19,7 @@ export interface WalOptions {
   checkpointAfterBytes?: number;
   /** The size in bytes of one buffer for writing, and of the blocks recovery reads. 4 KiB to 64 MiB; default 1 MiB. */
   bufferBytes?: number;
-  /** Bytes accepted but not yet durable; beyond it callers wait. At least `bufferBytes`; default 64 MiB. */
+  /** Bytes accepted but not yet durable; beyond it callers wait. At least `bufferBytes`; default 32 MiB. */
   maxPendingBytes?: number;
   /**
    * Flush on the calling thread: nothing else runs meanwhile, but a commit saves two hand-overs between
@@ -55,7 +55,7 @@ export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
     );
   }
   const bufferBytes = integer('bufferBytes', options.bufferBytes ?? MIB, 4 * KIB, 64 * MIB);
-  const defaultPendingBytes = Math.max(64 * MIB, bufferBytes);
+  const defaultPendingBytes = Math.max(32 * MIB, bufferBytes);
   const maxPendingBytes = integer(
     'maxPendingBytes', options.maxPendingBytes ?? defaultPendingBytes, 1, 16 * KIB * MIB,
   );

@@ -119,7 +119,7 @@ export function decodeHeader(bytes: Buffer): SegmentHeader | { readonly unknownV
   if (formatVersion > FORMAT_VERSION) return { unknownVersion: formatVersion };
   const versionInfo = Uint8Array.from(bytes.subarray(5, infoEnd));
   if (formatVersion === 0) {
-    if (bytes.length < infoEnd) return undefined;
+    if (bytes.length < infoEnd || isFormat1Header(bytes, infoEnd)) return undefined;
     return { formatVersion, versionInfo, segmentId: undefined, seed: 0, length: infoEnd };
   }
   const length = infoEnd + HEADER_FIXED_LENGTH - 5;
@@ -128,6 +128,15 @@ export function decodeHeader(bytes: Buffer): SegmentHeader | { readonly unknownV
   const segmentId = readU64(bytes, infoEnd);
   if (crc32(bytes.subarray(0, length - 4)) !== seed || !Number.isSafeInteger(segmentId)) return undefined;
   return { formatVersion, versionInfo, segmentId, seed, length };
+}
+
+/** Whether these bytes are a header of format 1 but for a damaged version: read as format 0, the log would look empty. */
+function isFormat1Header(bytes: Buffer, infoEnd: number): boolean {
+  const end = infoEnd + HEADER_FIXED_LENGTH - 5;
+  if (bytes.length < end) return false;
+  const header = Buffer.from(bytes.subarray(0, end - 4));
+  header[3] = FORMAT_VERSION;
+  return crc32(header) === bytes.readUInt32LE(end - 4);
 }
 
 /** Writes a link at `at`, to stand at `offset` of its segment. Returns its CRC, which is the new chain. */

@@ -196,11 +196,11 @@ export class CommitQueue {
     // The log may have failed while the flush was on its way: its waiters have been rejected, and an
     // acknowledgement now would contradict what they were told.
     if (this.#failure !== undefined) return;
-    const { buffer, length, committedEnd, waiters } = flush;
+    const { buffer, length, committedEnd, entryCount, waiters } = flush;
     this.#inFlight = undefined;
     this.flushes++;
     this.flushedBytes += length;
-    this.commits += waiters.length;
+    this.commits += entryCount;
     buffer.segment.durableEnd = committedEnd;
     buffer.recycle(flush);
     if (this.pendingBytes === 0) this.#spilling = false;

@@ -20,7 +20,9 @@ export interface Flush {
   readonly length: number;
   readonly parts: readonly Uint8Array[];
   readonly blocks: readonly Buffer[];
-  /** Behind the last entry that this flush completes. */
+  /** How many entries it completes. */
+  readonly entryCount: number;
+  /** Behind the last of them. */
   readonly committedEnd: number;
   readonly waiters: readonly CommitWaiter[];
 }
@@ -53,6 +55,7 @@ export class SegmentBuffer {
   #flushOffset: number;
   #flushesTaken = 0;
   #committedEnd: number;
+  #entryCount = 0;
   #waiters: CommitWaiter[] = [];
   #markDue = true;
   /** The mark of the next flush: room has been left for it, its content is known when the flush is taken. */
@@ -189,6 +192,7 @@ export class SegmentBuffer {
     this.#advance(format.END_LENGTH);
     this.chain = this.#entryChain;
     this.#committedEnd = this.offset;
+    this.#entryCount++;
     this.segment.lastId = id;
     this.#waiters.push(waiter);
   }
@@ -232,6 +236,7 @@ export class SegmentBuffer {
       length,
       parts: this.#blocks.map((block, i) => block.subarray(0, lengths[i])),
       blocks: this.#blocks,
+      entryCount: this.#entryCount,
       committedEnd: this.#committedEnd,
       waiters: this.#waiters,
     };
@@ -239,6 +244,7 @@ export class SegmentBuffer {
     this.#lengths = [];
     this.#used = 0;
     this.#waiters = [];
+    this.#entryCount = 0;
     this.#mark = undefined;
     this.#markDue = true;
     this.#flushOffset = this.offset;
