@@ -2,6 +2,7 @@ import path from 'node:path';
 import type { Environment } from '../base/environment.js';
 import type { ResolvedOptions } from '../contracts/options.js';
 import { LINK_LENGTH } from '../contracts/segment-format.js';
+import { segmentName } from '../contracts/segment-name.js';
 import type { BlockPool } from '../segment/block-pool.js';
 import type { Segment } from '../segment/segment.js';
 import { SegmentBuffer } from '../segment/segment-buffer.js';
@@ -28,6 +29,7 @@ export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Pr
   // while the disk may still know it by another name, nor while it has two.
   await parts.directorySync.sync();
   parts.pool.adopt(log.spares);
+  for (const { name, segmentId } of log.segments) if (name !== segmentName(segmentId)) parts.pool.reserve(name);
   const last = log.segments.at(-1);
   const goesOn = last !== undefined && canGoOn(last, log, parts.options);
   const segment = goesOn ? last : await parts.pool.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);

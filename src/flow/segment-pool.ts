@@ -27,6 +27,7 @@ export class SegmentPool {
   readonly #serial = new Serial();
   /** Names of spare files, the next one to use last. */
   #spares: string[] = [];
+  readonly #reserved = new Set<string>();
   /** Checkpointed segments that somebody still reads. */
   readonly #retired = new Set<Segment>();
   #isStopped = false;
@@ -52,6 +53,11 @@ export class SegmentPool {
     this.#spares = [...names];
   }
 
+  /** Keeps a name from being given to a new segment: somebody has renamed a live segment's file to it. */
+  reserve(name: string): void {
+    this.#reserved.add(name);
+  }
+
   /** Sees to it, in the background, that a spare file is at hand. A failure shows when a segment is prepared. */
   replenish(): void {
     const task = this.#serial.run(async () => {
@@ -61,11 +67,13 @@ export class SegmentPool {
   }
 
   /**
-   * Makes a segment ready to be written. When this resolves its header and its name are durable, its
+   * Makes a segment ready to be written, with `lowestId` or the next free id above it. When this resolves its header and its name are durable, its
    * space is allocated and it holds no link yet, so recovery takes it for a spare file.
    */
-  prepare(segmentId: number): Promise<Segment> {
+  prepare(lowestId: number): Promise<Segment> {
     return this.#serial.run(async () => {
+      let segmentId = lowestId;
+      while (this.#reserved.has(segmentName(segmentId))) segmentId++;
       if (this.#spares.length === 0) await this.#createSpare();
       const spare = await this.#nextSpare();
       const header = await this.#writeHeader(spare, segmentId);
