@@ -43,7 +43,7 @@ export async function exploreCrashesTwice(
   const random = new Random(seed);
   const remains = await crashOnce(exploration, workload, settings, random);
   for (let i = 0; i < FIRST_CRASHES && exploration.failures.length === 0; i++) {
-    const chosen = random.pick(remains);
+    const chosen = random.pick(remains[i % 2]);
     try {
       await crashAgain(exploration, chosen, settings, random.fork());
     } catch (error) {
@@ -54,10 +54,13 @@ export async function exploreCrashesTwice(
   }
 }
 
-/** Every distinct disk that a crash at one of `CALLS` can leave, as far as a few choices for each go. */
+/**
+ * Every distinct disk that a power loss at one of `CALLS` can leave, as far as a few choices for each go, and every
+ * one that the end of the process can while names are pending: the disk may still know those of before.
+ */
 async function crashOnce(
   exploration: Exploration, workload: Workload, settings: Settings, random: Random,
-): Promise<Remains[]> {
+): Promise<[Remains[], Remains[]]> {
   const moments: (Moment & { step: string })[] = [];
   const scenario: Scenario = new Scenario(settings, random.fork(), {
     onStep: ({ index, kind, path }) => {
@@ -69,18 +72,15 @@ async function crashOnce(
   exploration.runs++;
   await scenario.run(workload.steps);
   const seen = new Set<string>();
-  const remains: Remains[] = [];
-  for (const { point, model, step } of moments) {
-    const losses = someCrashChoices(point, random, 8).map((fates) => point.powerLoss(fates, random.next()));
-    const ends = [true, false].map((happened) => point.processDeath(() => happened));
-    for (const disk of [...losses, ...ends]) {
-      const fingerprint = disk.fingerprint();
-      if (seen.has(fingerprint)) continue;
-      seen.add(fingerprint);
-      remains.push({ disk, model, step });
-    }
-  }
-  return remains;
+  const isNew = ({ disk }: Remains): boolean => seen.size < seen.add(disk.fingerprint()).size;
+  const losses = moments.flatMap(({ point, ...owed }) => someCrashChoices(point, random, 8).map((fates) => (
+    { disk: point.powerLoss(fates, random.next()), ...owed }
+  )));
+  const hasPendingNames = ({ point }: Moment): boolean => point.fragments.some(({ change }) => 'path' in change);
+  const ends = moments.filter(hasPendingNames).flatMap(({ point, ...owed }) => [true, false].map((happened) => (
+    { disk: point.processDeath(() => happened), ...owed }
+  )));
+  return [losses.filter(isNew), ends.filter(isNew)];
 }
 
 /** Opens what a crash has left, fills a segment and a bit, and crashes at moments of that. */
@@ -91,7 +91,9 @@ async function crashAgain(
   const model = remains.model.clone();
   model.processEnded();
   const log: ModelledLog = new ModelledLog(remains.disk.crashPoint().processDeath(() => true), model, settings, random.fork(), {
-    onStep: () => void moments.push({ point: log.disk.crashPoint(), model: model.snapshot() }),
+    onStep: ({ kind }) => {
+      if (CALLS.has(kind)) moments.push({ point: log.disk.crashPoint(), model: model.snapshot() });
+    },
   });
   await log.open();
   for (const length of [700, 300, 60, 400]) await log.append([random.bytes(length)]);

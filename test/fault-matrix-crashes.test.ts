@@ -60,7 +60,9 @@ for (const [what, workload, seeds, choices] of EVERYWHERE) {
 }
 
 /** A process on a disk of its own, and the model that goes along with it. */
-function start(settings: Settings, disk: SimulatedDisk, model: ReferenceModel, random: Random, options: ModelledLogOptions = {}): ModelledLog {
+function start(
+  settings: Settings, disk: SimulatedDisk, model: ReferenceModel, random: Random, options: ModelledLogOptions = {},
+): ModelledLog {
   return new ModelledLog(disk, model, settings, random.fork(), options);
 }
 

@@ -65,7 +65,7 @@ export async function check(input: Input, random: Random): Promise<string> {
   const failures: WalError[] = [];
   log.on('checkpointFailed', ({ error }) => failures.push(error));
   const behind = await log.append('behind');
-  await readBack(log, entries, behind.chunks[0].position, input, random);
+  await readBack(log, entries, handedOver, behind.chunks[0].position, input, random);
   await log.shutdown();
   if (failures.length > 0) throw new Finding(`what was recovered could not be checkpointed: ${describe(failures[0])}`);
   for (const entry of entries) expectSame(entry, handedOver.get(entry.id));
@@ -129,13 +129,14 @@ function expectSame(entry: Shown, handedOver: Shown | undefined): void {
 
 /** Reads at every position that was shown, and at some where there may be nothing. */
 async function readBack(
-  log: WriteAheadLog, entries: readonly Shown[], behind: LogPosition, { committed }: Input, random: Random,
+  log: WriteAheadLog, entries: readonly Shown[], handedOver: ReadonlyMap<number, Shown>, behind: LogPosition,
+  { committed }: Input, random: Random,
 ): Promise<void> {
   const activeId = behind.segmentId;
   for (const { id, chunks, positions } of entries.slice(-8)) {
     for (const [i, position] of positions.entries()) {
       const bytes = await readAt(log, position);
-      const mayBeGone = bytes === 'WAL_POSITION_GONE' && position.segmentId < activeId;
+      const mayBeGone = bytes === 'WAL_POSITION_GONE' && handedOver.has(id);
       if (typeof bytes === 'string' ? !mayBeGone : Buffer.compare(bytes, chunks[i]) !== 0) {
         throw new Finding(`chunk ${i} of entry ${id} was read back as ${typeof bytes === 'string' ? bytes : 'other bytes'}`);
       }

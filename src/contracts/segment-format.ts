@@ -130,7 +130,9 @@ export function decodeHeader(bytes: Buffer): SegmentHeader | { readonly unknownV
   return { formatVersion, versionInfo, segmentId, seed, length };
 }
 
-/** Whether these bytes are a header of format 1 but for a damaged version: read as format 0, the log would look empty. */
+/**
+ * Whether these bytes are a header of format 1 but for a damaged version: read as format 0, the log would look empty.
+ */
 function isFormat1Header(bytes: Buffer, infoEnd: number): boolean {
   const end = infoEnd + HEADER_FIXED_LENGTH - 5;
   if (bytes.length < end) return false;

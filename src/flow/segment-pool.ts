@@ -67,8 +67,9 @@ export class SegmentPool {
   }
 
   /**
-   * Makes a segment ready to be written, with `lowestId` or the next free id above it. When this resolves its header and its name are durable, its
-   * space is allocated and it holds no link yet, so recovery takes it for a spare file.
+   * Makes a segment ready to be written, with `lowestId` or the next free id above it. When this resolves
+   * its header and its name are durable, its space is allocated and it holds no link yet, so recovery
+   * takes it for a spare file.
    */
   prepare(lowestId: number): Promise<Segment> {
     return this.#serial.run(async () => {
