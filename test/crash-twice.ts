@@ -9,7 +9,20 @@ import { Scenario } from './support/scenario.js';
 import { settingsFor, type Settings } from './support/settings.js';
 import type { SimulatedDisk } from './support/simulated-disk.js';
 import type { CallKind } from './support/simulated-file-manager.js';
-import type { Workload } from './support/workloads.js';
+import { WORKLOADS, type Step, type Workload } from './support/workloads.js';
+
+/** A segment is checkpointed only after the next opening, which finds everything proven durable and has nothing to rewrite. */
+const LATE_CHECKPOINT: Workload = {
+  name: 'a checkpoint after reopening',
+  steps: [
+    { do: 'checkpoints will', behave: 'reject' },
+    ...[400, 400, 400, 30].map((length): Step => ({ do: 'append', lengths: [length] })),
+    { do: 'settle' }, { do: 'shut down' }, { do: 'checkpoints will', behave: 'succeed' }, { do: 'reopen' }, { do: 'settle' },
+  ],
+};
+
+/** The workloads to crash twice. */
+export const TWICE_WORKLOADS: readonly Workload[] = [...WORKLOADS, LATE_CHECKPOINT];
 
 /** The calls at which a first crash leaves more than a torn tail: names that may change back, files half written. */
 const CALLS: ReadonlySet<CallKind> = new Set(['create', 'rename', 'remove', 'syncDirectory', 'sync', 'write']);

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 import { MemoryFileManager, WriteAheadLog, type FileManager, type LogManager, type LogPosition } from '../src/index.js';
 import type { Environment } from '../src/base/environment.js';
 import { CHUNK_HEADER_LENGTH, ENTRY_LENGTH, MARK_LENGTH } from '../src/contracts/segment-format.js';
@@ -132,8 +133,12 @@ class Writer {
 
   /** The files once nothing goes on in the background any more. */
   async files(): Promise<Files> {
-    for (let i = 0; i < 10; i++) await new Promise(setImmediate);
-    return readFiles(this.#fileManager);
+    for (let last: Files | undefined; ;) {
+      for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+      const files = await readFiles(this.#fileManager).catch(unlessRenamed);
+      if (last !== undefined && isDeepStrictEqual(files, last)) return last;
+      last = files;
+    }
   }
 
   async finish(name: string): Promise<Specimen> {
@@ -143,6 +148,11 @@ class Writer {
     const files = await this.files();
     return { name, files, committed: this.committed, provenEnds: provenEnds(files, this.committed) };
   }
+}
+
+/** A file may be renamed between being listed and being opened. */
+function unlessRenamed(error: unknown): undefined {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
 }
 
 /** Behind the last byte that is not zero. */
