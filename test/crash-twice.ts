@@ -29,7 +29,7 @@ const CALLS: ReadonlySet<CallKind> = new Set(['create', 'rename', 'remove', 'syn
 
 /** How many disks that a first crash can leave are gone on from, and how often each of those is crashed. */
 const FIRST_CRASHES = 60;
-const SECOND_CRASHES = 15;
+const SECOND_CRASHES = 20;
 
 /** A moment at which a run could have crashed, and what was owed then. */
 interface Moment {
@@ -89,7 +89,6 @@ async function crashOnce(
   const losses = moments.flatMap(({ point, ...owed }) => someCrashChoices(point, random, 8).map((fates) => (
     { disk: point.powerLoss(fates, random.next()), ...owed }
   )));
-  const hasPendingNames = ({ point }: Moment): boolean => point.fragments.some(({ change }) => 'path' in change);
   const ends = moments.filter(hasPendingNames).flatMap(({ point, ...owed }) => [true, false].map((happened) => (
     { disk: point.processDeath(() => happened), ...owed }
   )));
@@ -112,10 +111,20 @@ async function crashAgain(
   for (const length of [700, 300, 60, 400]) await log.append([random.bytes(length)]);
   await log.settle();
   log.kill();
+  // Where both names and bytes are pending it matters in which order they reach the disk.
+  const mixed = moments.filter((moment) => hasPendingNames(moment) && hasPendingBytes(moment));
   for (let i = 0; i < SECOND_CRASHES; i++) {
-    const { point, model: owed } = random.pick(moments);
+    const { point, model: owed } = random.pick(i % 2 === 0 && mixed.length > 0 ? mixed : moments);
     const [fates] = someCrashChoices(point, random, 3).slice(-1);
     const disk = random.oneIn(5) ? point.processDeath(() => random.oneIn(2)) : point.powerLoss(fates, random.next());
     exploration.states += await checkRecovery(disk, owed.clone(), settings, random.next());
   }
+}
+
+function hasPendingNames({ point }: Moment): boolean {
+  return point.fragments.some(({ change }) => 'path' in change);
+}
+
+function hasPendingBytes({ point }: Moment): boolean {
+  return point.fragments.some(({ change }) => change.kind === 'data');
 }

@@ -70,7 +70,8 @@ export async function check(input: Input, random: Random): Promise<string> {
   if (failures.length > 0) throw new Finding(`what was recovered could not be checkpointed: ${describe(failures[0])}`);
   for (const entry of entries) expectSame(entry, handedOver.get(entry.id));
   const left = [...entries.map(({ id }) => id), behind.id].filter((id) => !handedOver.has(id));
-  if (random.oneIn(4)) await openAgain(fileManager, left, random);
+  // Segments of format 0 hold no identity: exchanged or doubled ones cannot be told from those they replace.
+  if (input.committed !== undefined && random.oneIn(4)) await openAgain(fileManager, left, random);
   return 'opened';
 }
 

@@ -6,7 +6,7 @@
 import { argv } from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { exploreCrashes, exploreFaults, exploreRandomly, newExploration } from './support/crash-explorer.js';
-import { exploreCrashesTwice } from './crash-twice.js';
+import { exploreCrashesTwice, TWICE_WORKLOADS } from './crash-twice.js';
 import { WORKLOADS, type Workload } from './support/workloads.js';
 
 /** One thing that `crash.test.ts` or `crash-twice.test.ts` does, with the same seeds and limits. */
@@ -28,12 +28,14 @@ export interface Finding {
 const CHOICES_PER_MOMENT = 40;
 const OTHER_CHOICES_PER_MOMENT = 10;
 const ONE_FAULT_IN = 3;
+/** Disks in strict mode, with durable writes and without: those that keep the order of names forgive too much. */
+const TWICE_SEEDS = [0, 2];
 const RANDOM_SEEDS = { first: 8, count: 1500 };
 
 /** Every case of the crash tests, in their order. */
 export const ALL_CASES: readonly Case[] = [
   ...WORKLOADS.map(({ name }): Case => ({ kind: 'crashes', workload: name })),
-  ...WORKLOADS.map(({ name }): Case => ({ kind: 'crashes twice', workload: name })),
+  ...TWICE_WORKLOADS.map(({ name }): Case => ({ kind: 'crashes twice', workload: name })),
   ...WORKLOADS.map(({ name }): Case => ({ kind: 'faults', workload: name })),
   { kind: 'random' },
 ];
@@ -42,8 +44,8 @@ const exploration = newExploration();
 
 async function tryCase(tried: Case): Promise<void> {
   if (tried.kind === 'random') return trySeeds();
-  const [workload, i] = find(tried.workload);
-  if (tried.kind === 'crashes twice') return exploreCrashesTwice(exploration, workload, i % 4);
+  if (tried.kind === 'crashes twice') return tryTwice(tried.workload);
+  const [workload, i] = find(WORKLOADS, tried.workload);
   if (tried.kind === 'faults') {
     const isWanted = (run: number): boolean => exploration.failures.length === 0 && run % ONE_FAULT_IN === 0;
     return exploreFaults(exploration, workload, i % 4, isWanted);
@@ -53,6 +55,13 @@ async function tryCase(tried: Case): Promise<void> {
   await exploreCrashes(exploration, workload, 1 + (i % 7), { choicesPerMoment: OTHER_CHOICES_PER_MOMENT });
 }
 
+async function tryTwice(name: string): Promise<void> {
+  const [workload] = find(TWICE_WORKLOADS, name);
+  for (const seed of TWICE_SEEDS) {
+    if (exploration.failures.length === 0) await exploreCrashesTwice(exploration, workload, seed);
+  }
+}
+
 async function trySeeds(): Promise<void> {
   const { first, count } = RANDOM_SEEDS;
   for (let seed = first; seed < first + count && exploration.failures.length === 0; seed++) {
@@ -60,10 +69,10 @@ async function trySeeds(): Promise<void> {
   }
 }
 
-function find(name: string): [Workload, number] {
-  const i = WORKLOADS.findIndex((workload) => workload.name === name);
+function find(workloads: readonly Workload[], name: string): [Workload, number] {
+  const i = workloads.findIndex((workload) => workload.name === name);
   if (i < 0) throw new RangeError(`there is no workload "${name}"`);
-  return [WORKLOADS[i], i];
+  return [workloads[i], i];
 }
 
 async function tryAll(cases: readonly Case[]): Promise<void> {

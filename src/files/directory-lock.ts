@@ -66,7 +66,9 @@ export async function lockDirectory(
 
 /** Resolves with null if the file system has no such locks. */
 async function lockByKernel(directory: string, flock: Flock): Promise<DirectoryLock | null> {
-  const file = await fs.open(path.join(directory, 'LOCK'), constants.O_RDWR | constants.O_CREAT, 0o644);
+  // A link of that name is somebody else's: what it points to must not be written over. Windows has no such flag.
+  const noFollow = (constants.O_NOFOLLOW as number | undefined) ?? 0;
+  const file = await fs.open(path.join(directory, 'LOCK'), constants.O_RDWR | constants.O_CREAT | noFollow, 0o644);
   try {
     await takeFlock(directory, file, flock);
     await publishAndLook(directory, file);
