@@ -1,4 +1,11 @@
-/** An embeddable segmented write-ahead log: when `commit()` has resolved, the entry survives. */
+/**
+ * An embeddable segmented write-ahead log: when `commit()` has resolved, the entry survives.
+ *
+ * In the examples `log` is a log that has been opened with
+ * `await WriteAheadLog.recover('my-log', LogVoid, options)`, and was empty.
+ *
+ * @packageDocumentation
+ */
 export { WriteAheadLog } from './api/write-ahead-log.js';
 export type { LogManager, WalEvents, WalStats } from './api/write-ahead-log.js';
 export { LogVoid } from './api/log-void.js';

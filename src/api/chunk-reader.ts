@@ -5,6 +5,18 @@ import { show } from '../base/bytes.js';
 /**
  * Reads one chunk, front to back. Its segment's file is not used again until the reader is closed, so
  * close it: with `close()`, by iterating to the end, or by leaving the scope of an `await using`.
+ *
+ * @example
+ * const { chunks: [chunk] } = await log.append('hello');
+ * const reader = await log.readAt(chunk.position);
+ * const half = Buffer.alloc(3);
+ * await reader.read(half);
+ * console.log(`${half} ${Buffer.from(await reader.readAll())} ${await reader.crcIsValid()}`); // hel lo true
+ * await reader.close();
+ *
+ * @example
+ * const { chunks: [chunk] } = await log.append('hello');
+ * for await (const piece of await log.readAt(chunk.position)) console.log(piece.length); // 5
  */
 export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
   readonly #segment: Segment;
@@ -72,6 +84,7 @@ export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
     }
   }
 
+  /** As `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

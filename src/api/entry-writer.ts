@@ -6,6 +6,21 @@ import type { LogWriter, OpenEntry } from '../flow/log-writer.js';
 /**
  * Writes one entry, chunk by chunk. It has the log's only writing place from `beginEntry` until `commit`
  * is called or `rollback` has resolved: other writers wait. Leaving its scope uncommitted rolls it back.
+ *
+ * @example
+ * const writer = await log.beginEntry();
+ * const { position, length } = await writer.writeChunk('a whole chunk');
+ * const chunk = await writer.beginChunk(8); // one in pieces
+ * await chunk.write('four');
+ * await chunk.write('more');
+ * await chunk.finish();
+ * console.log(await writer.commit(), position.segmentId, length); // 1 1 13
+ *
+ * @example
+ * const writer = await log.beginEntry();
+ * await writer.writeChunk('nobody will see this');
+ * await writer.rollback();
+ * console.log((await log.append('next')).id); // 2
  */
 export class EntryWriter implements AsyncDisposable {
   /** The id the entry will have. Ids of entries that are rolled back are skipped. */
@@ -136,7 +151,17 @@ interface ChunkTarget {
   break(): void;
 }
 
-/** Writes the data of one chunk in pieces. */
+/**
+ * Writes the data of one chunk in pieces.
+ *
+ * @example
+ * const writer = await log.beginEntry();
+ * const chunk = await writer.beginChunk(3 * 1024);
+ * for (let i = 0; i < 3; i++) await chunk.write(Buffer.alloc(1024, i));
+ * const { length } = await chunk.finish();
+ * await writer.commit();
+ * console.log(length); // 3072
+ */
 export class ChunkWriter {
   /** The length of the chunk's data in bytes. */
   readonly length: number;

@@ -27,12 +27,37 @@ import { ChunkReader } from './chunk-reader.js';
 import { EntryWriter } from './entry-writer.js';
 
 /** A checkpoint yields to commits at every block it reads: a larger one makes them wait for all the entries in it. */
-const CHECKPOINT_BLOCK_BYTES = 64 * 1024;
+const CHECKPOINT_BLOCK_BYTES = 16 * 1024;
 
-/** What the log's owner provides. See `LogManagerOf` for what each method must do. */
+/**
+ * What the log's owner provides: how to replay an entry, and how to persist those of a full segment.
+ *
+ * @example
+ * import { once } from 'node:events';
+ *
+ * const state: string[] = [];
+ * const manager: LogManager = {
+ *   async recover(entry) {
+ *     for (const chunk of await entry.readAllChunks()) state.push(Buffer.from(chunk).toString());
+ *   },
+ *   async checkpointTo(lastId, entries) { for await (const entry of entries) console.log(entry.id, lastId); }, // 1 1
+ * };
+ * const mine = await WriteAheadLog.recover('mine', manager, options);
+ * await mine.append('hello');
+ * await Promise.all([once(mine, 'checkpoint'), mine.checkpointActive()]);
+ * await mine.shutdown();
+ *
+ * @interface
+ */
 export type LogManager = LogManagerOf<WriteAheadLog>;
 
-/** What a log reports besides what its methods return. */
+/**
+ * What a log reports besides what its methods return.
+ *
+ * @example
+ * log.on('checkpointFailed', ({ error, retryInMs }) => console.error(`${error.message}; again in ${retryInMs} ms`));
+ * log.on('failed', (error) => console.error(error.message));
+ */
 export interface WalEvents {
   /** A segment's entries, the last of which is `lastId`, are safe in the owner's storage and gone from the log. */
   checkpoint: [{ segmentId: number; lastId: EntryId }];
@@ -44,11 +69,22 @@ export interface WalEvents {
   failed: [WalError];
 }
 
-/** Where a log stands. Counts are since it was opened. */
+/**
+ * Where a log stands. Counts are since it was opened.
+ *
+ * @example
+ * await Promise.all(['a', 'b', 'c'].map((data) => log.append(data)));
+ * const { commits, flushes }: WalStats = log.stats();
+ * console.log(commits, flushes < commits); // 3 true
+ */
 export interface WalStats {
+  /** The id that the next entry gets. */
   readonly nextId: EntryId;
+  /** Entries that became durable. */
   readonly commits: number;
+  /** Writes that made them durable. */
   readonly flushes: number;
+  /** Bytes in those writes. */
   readonly flushedBytes: number;
   /** Bytes accepted but not yet durable. */
   readonly pendingBytes: number;
@@ -56,16 +92,25 @@ export interface WalStats {
   readonly waitingWriters: number;
   /** Segments closed but not yet checkpointed. */
   readonly segmentsToCheckpoint: number;
+  /** Segment files made anew. */
   readonly segmentsCreated: number;
+  /** Segment files used again. */
   readonly segmentsRecycled: number;
   /** Files that are ready for the next segments. */
   readonly spareSegments: number;
+  /** Why the last checkpoint failed, until one succeeds. */
   readonly lastCheckpointError: WalError | undefined;
 }
 
 /**
  * A segmented write-ahead log. When a commit has resolved, its entry survives a crash of the process,
  * the operating system and the power.
+ *
+ * @example
+ * const mine = await WriteAheadLog.recover('mine', LogVoid, { preallocateBytes: 65536 });
+ * const { id, chunks } = await mine.append('hello');
+ * console.log(id, chunks[0].length); // 1 5
+ * await mine.shutdown();
  */
 export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDisposable {
   readonly #directory: string;
@@ -118,6 +163,13 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * Rejects with `WAL_LOCKED`, `WAL_CORRUPT`, `WAL_UNSUPPORTED_VERSION`, `WAL_READ_ONLY`, `WAL_NO_SPACE`, `WAL_IO` or
    * `WAL_LOG_MANAGER_FAILED`; the log is then as it was, and can be recovered again. A TypeError or RangeError
    * for bad arguments.
+   *
+   * @example
+   * await log.append('hello');
+   * await log.shutdown();
+   * const recover = async (entry: Entry) => console.log(entry.id, (await entry.readAllChunks()).length); // 1 1
+   * const again = await WriteAheadLog.recover('my-log', { recover, checkpointTo() {} }, options);
+   * await again.shutdown();
    */
   static recover(directory: string, manager: LogManager, options?: WalOptions): Promise<WriteAheadLog> {
     return WriteAheadLog.recoverWith(systemEnvironment, directory, manager, options);
@@ -145,6 +197,12 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    *
    * Rejects with `WAL_CLOSED`, `WAL_FAILED`, `WAL_NO_SPACE` or `WAL_IO` (no next segment could be made; nothing is
    * lost, try again), or the signal's reason.
+   *
+   * @example
+   * const writer = await log.beginEntry();
+   * await writer.writeChunk('header');
+   * await writer.writeChunk('body');
+   * console.log(await writer.commit()); // 1
    */
   async beginEntry(options: { signal?: AbortSignal } = {}): Promise<EntryWriter> {
     const signal = options?.signal;
@@ -161,6 +219,10 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * Rejects as `beginEntry` and `EntryWriter.commit` do, with `WAL_TOO_LARGE` for a chunk above 2^32 - 1 bytes, and
    * with
    * a TypeError for any other type.
+   *
+   * @example
+   * const [one, two] = await Promise.all([log.append('a chunk'), log.append(['two', 'chunks'])]); // one flush
+   * console.log(one.id, two.id, two.chunks.length); // 1 2 2
    */
   append(data: ChunkData | readonly ChunkData[]): Promise<CommittedEntry> {
     return new Promise((resolve, reject) => {
@@ -183,6 +245,12 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * Rejects with `WAL_POSITION_GONE` if the segment has been checkpointed, the entry was rolled back or nothing was
    * ever written there; with `WAL_CORRUPT` if no chunk begins there; with `WAL_FAILED` or `WAL_CLOSED`; with a
    * TypeError for anything but a LogPosition.
+   *
+   * @example
+   * const { chunks: [chunk] } = await log.append('hello');
+   * const reader = await log.readAt(chunk.position);
+   * console.log(Buffer.from(await reader.readAll()).toString()); // hello
+   * await reader.close();
    */
   async readAt(position: LogPosition): Promise<ChunkReader> {
     if (!(position instanceof LogPosition)) {
@@ -206,11 +274,24 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   /**
    * Closes the active segment now, whatever it holds. Resolves when it is queued for its checkpoint; does
    * nothing if it holds no entry. Waits for its turn like a writer, and rejects as `beginEntry` does.
+   *
+   * @example
+   * import { once } from 'node:events';
+   *
+   * await log.append('hello');
+   * const [[{ lastId }]] = await Promise.all([once(log, 'checkpoint'), log.checkpointActive()]);
+   * console.log(lastId); // 1
    */
   checkpointActive(): Promise<void> {
     return this.#writer.rotate();
   }
 
+  /**
+   * Where the log stands now.
+   *
+   * @example
+   * console.log(log.stats().pendingBytes, log.stats().waitingWriters); // 0 0
+   */
   stats(): WalStats {
     return {
       nextId: this.#active.nextId,
@@ -231,12 +312,17 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * Takes no new work, rolls back an entry that is still open, brings everything accepted to the disk,
    * waits for a running checkpoint to end, however long that takes, and gives up the directory. It never
    * rejects: whoever is affected by a failure has been told. Idempotent: every call resolves when all of that is done.
+   *
+   * @example
+   * await log.shutdown();
+   * await log.append('late').catch((error: WalError) => console.log(error.code)); // WAL_CLOSED
    */
   shutdown(): Promise<void> {
     this.#shutdown ??= this.#close();
     return this.#shutdown;
   }
 
+  /** As `shutdown`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
   }

@@ -2,6 +2,10 @@
  * The errors a caller is expected to handle carry a stable `code`. A caller's own mistake (a wrong
  * type, an option out of range) is a built-in TypeError or RangeError instead, and a broken
  * invariant of the library is an AssertionError.
+ *
+ * @example
+ * const canBeTriedAgain = (code: WalErrorCode): boolean => code === 'WAL_NO_SPACE' || code === 'WAL_LOCKED';
+ * console.log(canBeTriedAgain('WAL_CORRUPT')); // false
  */
 export type WalErrorCode =
   /** The log has been shut down. */
@@ -34,8 +38,19 @@ export interface WalErrorDetails {
   readonly cause?: unknown;
 }
 
+/**
+ * An error that a caller is expected to handle.
+ *
+ * @example
+ * const second = WriteAheadLog.recover('my-log', LogVoid, options);
+ * await second.catch((error: unknown) => {
+ *   if (error instanceof WalError) console.log(error.code); // WAL_LOCKED
+ * });
+ */
 export class WalError extends Error {
+  /** Tells it from other errors where `instanceof` does not. */
   override readonly name = 'WalError';
+  /** What happened. It stays the same when the message is put better. */
   readonly code: WalErrorCode;
   /** The segment concerned, where there is one. */
   readonly segmentId?: number;

@@ -3,13 +3,33 @@ import { WalError } from '../base/errors.js';
 import type { LogPosition } from './log-position.js';
 import { MAX_CHUNK_LENGTH } from './segment-format.js';
 
-/** Numbers entries from 1 in the order in which they were begun: a safe integer, never given twice. */
+/**
+ * Numbers entries from 1 in the order in which they were begun: a safe integer, never given twice.
+ *
+ * @example
+ * const id: EntryId = (await log.append('hello')).id;
+ * console.log(id); // 1
+ */
 export type EntryId = number;
 
-/** What a chunk may be written from. Strings are stored as UTF-8. */
+/**
+ * What a chunk may be written from. Strings are stored as UTF-8.
+ *
+ * @example
+ * const chunks: ChunkData[] = ['grün', new Uint8Array([1, 2, 3])];
+ * console.log((await log.append(chunks)).chunks.map(({ length }) => length)); // [ 5, 3 ]
+ */
 export type ChunkData = Uint8Array | string;
 
-/** A chunk that has been written. */
+/**
+ * A chunk that has been written.
+ *
+ * @example
+ * const index = new Map<string, ChunkRecord>();
+ * const { chunks } = await log.append('hello');
+ * index.set('greeting', chunks[0]);
+ * console.log(index.get('greeting')?.length); // 5
+ */
 export interface ChunkRecord {
   /** Where it can be read once its entry is durable. */
   readonly position: LogPosition;
@@ -21,9 +41,17 @@ export interface ChunkRecord {
   readonly length: number;
 }
 
-/** An entry that is durable. */
+/**
+ * An entry that is durable.
+ *
+ * @example
+ * const entry: CommittedEntry = await log.append(['a', 'b']);
+ * console.log(entry.id, entry.chunks.length); // 1 2
+ */
 export interface CommittedEntry {
+  /** Its number. */
   readonly id: EntryId;
+  /** Its chunks, in the order in which they were given. */
   readonly chunks: readonly ChunkRecord[];
 }
 

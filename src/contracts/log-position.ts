@@ -1,6 +1,13 @@
 import { asBuffer, readU64, show, writeU64 } from '../base/bytes.js';
 
-/** Where a chunk stands in the log. Stays valid until the chunk's segment has been checkpointed. */
+/**
+ * Where a chunk stands in the log. Stays valid until the chunk's segment has been checkpointed.
+ *
+ * @example
+ * const { chunks: [chunk] } = await log.append('hello');
+ * const bytes = chunk.position.serialize();
+ * console.log(bytes.length, LogPosition.deserialize(bytes).equals(chunk.position)); // 16 true
+ */
 export class LogPosition {
   /** The length in bytes of a serialized position. */
   static readonly SERIALIZED_LENGTH = 16;
@@ -38,6 +45,7 @@ export class LogPosition {
     return new LogPosition(readU64(buffer, 0), readU64(buffer, 8));
   }
 
+  /** Whether both name the same place. */
   equals(other: LogPosition): boolean {
     return this.segmentId === other.segmentId && this.offset === other.offset;
   }

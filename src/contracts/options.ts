@@ -3,14 +3,37 @@ import { NodeFileManager } from '../files/node-file-manager.js';
 import { show } from '../base/bytes.js';
 import { MAX_VERSION_INFO_LENGTH } from './segment-format.js';
 
+/**
+ * How far recovery has come.
+ *
+ * @example
+ * const onRecoveryProgress = ({ bytesRead, totalBytes }: RecoveryProgress) => {
+ *   console.log(`${Math.round((100 * bytesRead) / totalBytes)} %`); // 100 %
+ * };
+ * await log.append('hello');
+ * await log.shutdown();
+ * const again = await WriteAheadLog.recover('my-log', LogVoid, { ...options, onRecoveryProgress });
+ * await again.shutdown();
+ */
 export interface RecoveryProgress {
+  /** Bytes read so far. */
   readonly bytesRead: number;
+  /** Bytes to read in all, as far as is known. */
   readonly totalBytes: number;
+  /** Entries handed to the LogManager so far. */
   readonly entries: number;
 }
 
+/**
+ * How a log is stored and written. Every option has a default.
+ *
+ * @example
+ * const small: WalOptions = { preallocateBytes: 1024 * 1024, bufferBytes: 64 * 1024, versionInfo: Buffer.from('v1') };
+ * const mine = await WriteAheadLog.recover('mine', LogVoid, small);
+ * await mine.shutdown();
+ */
 export interface WalOptions {
-  /** The size in bytes of a segment file, allocated before it is used. 4 KiB to 1 TiB; default 64 MiB. */
+  /** The size in bytes of a segment file, allocated before it is used. 4 KiB to 1 TiB; default 32 MiB. */
   preallocateBytes?: number;
   /**
    * A segment that holds this many bytes is closed and checkpointed as soon as its successor is ready.
@@ -19,7 +42,7 @@ export interface WalOptions {
   checkpointAfterBytes?: number;
   /** The size in bytes of one buffer for writing, and of the blocks recovery reads. 4 KiB to 64 MiB; default 1 MiB. */
   bufferBytes?: number;
-  /** Bytes accepted but not yet durable; beyond it callers wait. At least `bufferBytes`; default 32 MiB. */
+  /** Bytes accepted but not yet durable; beyond it callers wait. At least `bufferBytes`; default 8 MiB. */
   maxPendingBytes?: number;
   /**
    * Flush on the calling thread: nothing else runs meanwhile, but a commit saves two hand-overs between
@@ -45,7 +68,7 @@ export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`options must be an object, not ${show(options)}`);
   }
-  const preallocateBytes = integer('preallocateBytes', options.preallocateBytes ?? 64 * MIB, 4 * KIB, MIB * MIB);
+  const preallocateBytes = integer('preallocateBytes', options.preallocateBytes ?? 32 * MIB, 4 * KIB, MIB * MIB);
   const checkpointAfterBytes = integer(
     'checkpointAfterBytes', options.checkpointAfterBytes ?? Math.floor(preallocateBytes * 0.75), 1, MIB * MIB,
   );
@@ -55,7 +78,7 @@ export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
     );
   }
   const bufferBytes = integer('bufferBytes', options.bufferBytes ?? MIB, 4 * KIB, 64 * MIB);
-  const defaultPendingBytes = Math.max(32 * MIB, bufferBytes);
+  const defaultPendingBytes = Math.max(8 * MIB, bufferBytes);
   const maxPendingBytes = integer(
     'maxPendingBytes', options.maxPendingBytes ?? defaultPendingBytes, 1, 16 * KIB * MIB,
   );

@@ -5,6 +5,15 @@
  *
  * Errors are thrown as the operating system names them (`error.code`: `ENOENT`, `ENOSPC`, `EIO`, …);
  * giving them a meaning is the caller's business. Only `lock` throws a WalError, `WAL_LOCKED`.
+ *
+ * @example
+ * const files: FileManager = new MemoryFileManager();
+ * await files.createDirectory('data');
+ * const file = await files.open('data/new', { access: 'create' });
+ * await file.close();
+ * await files.rename('data/new', 'data/file');
+ * await files.syncDirectory('data');
+ * console.log(await files.list('data')); // [ 'file' ]
  */
 export interface FileManager {
   /** Creates `directory` and its missing parents, each durably. An existing directory is left alone. */
@@ -36,6 +45,17 @@ export interface FileManager {
   lock(directory: string, onCompromised: (cause: Error) => void): Promise<DirectoryLock>;
 }
 
+/**
+ * How a file is opened.
+ *
+ * @example
+ * const files = new MemoryFileManager();
+ * await files.createDirectory('data');
+ * const create: OpenOptions = { access: 'create', durableWrites: true };
+ * const file = await files.open('data/file', create);
+ * console.log(file.durableWrites, await file.size()); // true 0
+ * await file.close();
+ */
 export interface OpenOptions {
   /**
    * `read` and `write` need the file to exist; `write` also reads; `create` is `write` that creates a missing file,
@@ -49,7 +69,18 @@ export interface OpenOptions {
   readonly durableWrites?: boolean;
 }
 
-/** An open file. Operations may run side by side; overlapping writes and a `close` beside another operation may not. */
+/**
+ * An open file. Operations may run side by side; overlapping writes and a `close` beside another operation may not.
+ *
+ * @example
+ * const files = new MemoryFileManager();
+ * await files.createDirectory('data');
+ * const file: FileHandle = await files.open('data/file', { access: 'create' });
+ * await file.write([Buffer.from('hel'), Buffer.from('lo')], 0);
+ * await file.sync();
+ * console.log(await file.size()); // 5
+ * await file.close();
+ */
 export interface FileHandle {
   /** True when a resolved `write` is as durable as if `sync` had followed it. */
   readonly durableWrites: boolean;
@@ -90,7 +121,16 @@ export interface FileHandle {
   close(): Promise<void>;
 }
 
-/** The ownership of a directory, held until it is released or the process ends. */
+/**
+ * The ownership of a directory, held until it is released or the process ends.
+ *
+ * @example
+ * const files = new NodeFileManager();
+ * await files.createDirectory('data');
+ * const lock: DirectoryLock = await files.lock('data', (cause) => console.error(cause));
+ * await files.lock('data', () => {}).catch((error: WalError) => console.log(error.code)); // WAL_LOCKED
+ * await lock.release();
+ */
 export interface DirectoryLock {
   /** Gives the directory up. Idempotent. */
   release(): Promise<void>;

@@ -11,6 +11,12 @@ interface MemoryFile {
 /**
  * Stores the log in memory, for tests and for engines that run without a disk. Everyone who uses the
  * same instance sees the same files. Nothing outlives the process, so `durable` means nothing here.
+ *
+ * @example
+ * const fileManager = new MemoryFileManager();
+ * const mine = await WriteAheadLog.recover('anywhere', LogVoid, { fileManager });
+ * console.log((await mine.append('hello')).id); // 1
+ * await mine.shutdown();
  */
 export class MemoryFileManager implements FileManager {
   readonly #directories = new Map<string, Map<string, MemoryFile>>();

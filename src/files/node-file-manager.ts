@@ -15,7 +15,15 @@ const MAX_PARTS = 1024;
 /** Linux cuts a read or write off just below 2 GiB, and the count of a writev wraps at 4 GiB. */
 const MAX_CALL_BYTES = 1024 * 1024 * 1024;
 
-/** Stores the log in the file system, through `node:fs`. */
+/**
+ * Stores the log in the file system, through `node:fs`.
+ *
+ * @example
+ * const fileManager = new NodeFileManager();
+ * const mine = await WriteAheadLog.recover('mine', LogVoid, { fileManager, preallocateBytes: 65536 });
+ * console.log((await fileManager.list('mine')).includes('wal-1')); // true
+ * await mine.shutdown();
+ */
 export class NodeFileManager implements FileManager {
   async createDirectory(directory: string): Promise<void> {
     const target = path.resolve(directory);

@@ -2,7 +2,16 @@ import type { EntryId } from '../contracts/entry.js';
 import type { Entry, SegmentReader } from '../segment/segment-reader.js';
 import type { RecoveredSegment } from '../segment/segment.js';
 
-/** What becomes of a segment found when a log is opened: `abandon` gives its entries up for good. */
+/**
+ * What becomes of a segment found when a log is opened: `abandon` gives its entries up for good.
+ *
+ * @example
+ * const shouldRecoverSegment = ({ versionInfo }: RecoveredSegment): Recovery => {
+ *   return Buffer.from(versionInfo).toString() === 'v0' ? 'abandon' : 'recover';
+ * };
+ * const mine = await WriteAheadLog.recover('mine', { ...LogVoid, shouldRecoverSegment }, options);
+ * await mine.shutdown();
+ */
 export type Recovery = 'recover' | 'abandon';
 
 /**

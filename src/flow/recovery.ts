@@ -11,7 +11,13 @@ import type { RecoveredSegment, Segment } from '../segment/segment.js';
 import { readSegmentFiles, type SegmentFiles } from './segment-files.js';
 import { TailRewriter } from './tail-copy.js';
 
-/** What was found when a log was opened. */
+/**
+ * What was found when a log was opened.
+ *
+ * @example
+ * const { entries, tornBytes }: RecoveryReport = log.recovery;
+ * console.log(`${entries} entries, ${tornBytes} bytes cut off`); // 0 entries, 0 bytes cut off
+ */
 export interface RecoveryReport {
   /** The segments that held the log, checkpointed ones not counted. */
   readonly segments: number;
@@ -21,6 +27,7 @@ export interface RecoveryReport {
   readonly bytes: number;
   /** Bytes of an entry at the end of the log that was never completed: cut off. */
   readonly tornBytes: number;
+  /** How long opening took, in milliseconds. */
   readonly durationMs: number;
 }
 

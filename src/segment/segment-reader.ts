@@ -6,7 +6,18 @@ import { ChunkSource } from './chunk-source.js';
 import type { RecoveredSegment, Segment } from './segment.js';
 import type { EntryExtent, SegmentScanner } from './segment-scanner.js';
 
-/** A chunk of an entry that has been verified. */
+/**
+ * A chunk of an entry that has been verified.
+ *
+ * @example
+ * const recover = async (entry: Entry) => {
+ *   for await (const chunk of entry) console.log(`${chunk.length} ${Buffer.from(await chunk.readAll())}`); // 5 hello
+ * };
+ * await log.append('hello');
+ * await log.shutdown();
+ * const again = await WriteAheadLog.recover('my-log', { recover, checkpointTo() {} }, options);
+ * await again.shutdown();
+ */
 export class EntryChunk implements AsyncIterable<Uint8Array> {
   /** Where `readAt` finds the chunk until its segment has been checkpointed. */
   readonly position: LogPosition;
@@ -42,8 +53,19 @@ export class EntryChunk implements AsyncIterable<Uint8Array> {
 /**
  * An entry that has been verified whole. It can be read until the call it was handed to has returned,
  * or the segment reader it came from has ended.
+ *
+ * @example
+ * const recover = async (entry: Entry) => {
+ *   const [key, value] = await entry.readAllChunks();
+ *   console.log(`${entry.id}: ${Buffer.from(key)} = ${Buffer.from(value)}`); // 1: color = blue
+ * };
+ * await log.append(['color', 'blue']);
+ * await log.shutdown();
+ * const again = await WriteAheadLog.recover('my-log', { recover, checkpointTo() {} }, options);
+ * await again.shutdown();
  */
 export class Entry implements AsyncIterable<EntryChunk> {
+  /** Its number. */
   readonly id: EntryId;
   /** The segment it stands in. */
   readonly segment: RecoveredSegment;
@@ -118,8 +140,22 @@ function copyChunks(bytes: Buffer, formatVersion: number): Uint8Array[] {
   return chunks;
 }
 
-/** The entries of one segment, in order. Can be iterated once. */
+/**
+ * The entries of one segment, in order. Can be iterated once.
+ *
+ * @example
+ * import { once } from 'node:events';
+ *
+ * const checkpointTo = async (lastId: EntryId, entries: SegmentReader) => {
+ *   for await (const entry of entries) console.log(entry.id, lastId); // 1 1
+ * };
+ * const mine = await WriteAheadLog.recover('mine', { recover() {}, checkpointTo }, options);
+ * await mine.append('hello');
+ * await Promise.all([once(mine, 'checkpoint'), mine.checkpointActive()]);
+ * await mine.shutdown();
+ */
 export class SegmentReader implements AsyncIterable<Entry> {
+  /** The segment they stand in. */
   readonly segment: RecoveredSegment;
   readonly #scanner: SegmentScanner;
   readonly #end: number;
@@ -132,6 +168,7 @@ export class SegmentReader implements AsyncIterable<Entry> {
     this.#end = end;
   }
 
+  /** The entries in id order. Throws `WAL_CORRUPT` if the segment has been damaged since it was written. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Entry, void, void> {
     const scanner = this.#scanner;
     for (;;) {

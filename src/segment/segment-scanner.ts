@@ -1,4 +1,5 @@
 import * as format from '../contracts/segment-format.js';
+import { ReadAhead } from './read-ahead.js';
 import type { Segment } from './segment.js';
 
 /** The room an entry's records take in the segment's file. */
@@ -44,7 +45,9 @@ export class SegmentScanner {
   readonly #checksum: format.ChunkChecksum;
   readonly #isFormat0: boolean;
   #fileEnd = 0;
-  readonly #window: Buffer;
+  readonly #ahead: ReadAhead;
+  /** What is in memory, from `#windowStart` to `#windowEnd`. */
+  #window: Buffer = Buffer.alloc(0);
   #windowStart = 0;
   #windowEnd = 0;
   /** The offset of the next byte to look at. */
@@ -63,7 +66,7 @@ export class SegmentScanner {
     this.#options = options;
     this.#isFormat0 = segment.formatVersion === 0;
     this.#checksum = format.chunkChecksumOf(segment.formatVersion);
-    this.#window = Buffer.allocUnsafeSlow(options.blockBytes);
+    this.#ahead = new ReadAhead(segment, segment.start, options.blockBytes);
     this.#at = segment.start;
     this.#windowStart = this.#windowEnd = segment.start;
     this.end = segment.start;
@@ -117,18 +120,17 @@ export class SegmentScanner {
   /** Reads on, keeping in memory what has been begun as far as there is room. */
   async fill(): Promise<void> {
     const entryLength = this.#entryStart < 0 ? 0 : this.#at - this.#entryStart;
-    const isSmall = entryLength + this.#needed <= this.#window.length / 2;
+    const isSmall = entryLength + this.#needed <= this.#options.blockBytes / 2;
     const isHere = this.#entryStart >= 0 && this.#entryStart >= this.#windowStart;
     const keepFrom = isSmall && isHere ? this.#entryStart : this.#at;
-    const kept = Math.max(0, this.#windowEnd - keepFrom);
-    this.#window.copyWithin(0, this.#windowEnd - this.#windowStart - kept, this.#windowEnd - this.#windowStart);
+    const kept = this.#window.subarray(keepFrom - this.#windowStart);
+    const { bytes, isLast } = await this.#ahead.next(kept, this.#fileEnd);
+    this.#options.onBytesRead?.(bytes.length - kept.length);
+    this.#window = bytes;
     this.#windowStart = keepFrom;
-    const room = Math.max(kept, Math.min(this.#window.length, this.#fileEnd - keepFrom));
-    const read = await this.segment.read(this.#window.subarray(kept, room), keepFrom + kept);
-    this.#windowEnd = keepFrom + kept + read;
+    this.#windowEnd = keepFrom + bytes.length;
     // The file may have become shorter than it said: then this is where it ends.
-    if (kept + read < room) this.#fileEnd = this.#windowEnd;
-    this.#options.onBytesRead?.(read);
+    if (isLast) this.#fileEnd = this.#windowEnd;
   }
 
   /** The bytes from `start` to `end` if they are still in memory. They change with the next `fill`. */
@@ -216,9 +218,9 @@ export class SegmentScanner {
   #skimChunk(): boolean {
     const available = this.#windowEnd - this.#at;
     if (available >= this.#chunkLeft + 4) return this.#takeChunkData(this.#chunkLeft);
-    const couldFit = this.#at - this.#entryStart + this.#chunkLeft + 4 <= this.#window.length / 2;
+    const couldFit = this.#at - this.#entryStart + this.#chunkLeft + 4 <= this.#options.blockBytes / 2;
     if (!couldFit && this.#chunkLeft > 0) this.#takeChunkData(Math.min(available, this.#chunkLeft));
-    this.#needed = couldFit ? this.#chunkLeft + 4 : this.#window.length;
+    this.#needed = couldFit ? this.#chunkLeft + 4 : this.#options.blockBytes;
     return this.#windowEnd - this.#at >= this.#chunkLeft + 4;
   }
 

@@ -5,8 +5,21 @@ import type { SegmentHeader } from '../contracts/segment-format.js';
 import type { FileHandle } from '../files/file-manager.js';
 import { readFully } from '../files/transfer.js';
 
-/** What a LogManager is told of a segment. */
+/**
+ * What a LogManager is told of a segment.
+ *
+ * @example
+ * const shouldRecoverSegment = ({ segmentId, versionInfo }: RecoveredSegment): Recovery => {
+ *   console.log(segmentId, Buffer.from(versionInfo).toString()); // 1 v2
+ *   return 'recover';
+ * };
+ * const mine = await WriteAheadLog.recover('mine', LogVoid, { ...options, versionInfo: Buffer.from('v2') });
+ * await mine.shutdown();
+ * const again = await WriteAheadLog.recover('mine', { ...LogVoid, shouldRecoverSegment }, options);
+ * await again.shutdown();
+ */
 export interface RecoveredSegment {
+  /** Its number: the lowest entry id it could hold when it was named. */
   readonly segmentId: number;
   /** The `versionInfo` that was in force when the segment was begun. */
   readonly versionInfo: Uint8Array;
