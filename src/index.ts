@@ -4,13 +4,15 @@
  * In the examples `log` is a log that has been opened with
  * `await WriteAheadLog.recover('my-log', LogVoid, options)`, and was empty.
  *
- * @packageDocumentation
+ * @module segmented-wal
  */
 export { WriteAheadLog } from './api/write-ahead-log.js';
 export type { LogManager, WalEvents, WalStats } from './api/write-ahead-log.js';
 export { LogVoid } from './api/log-void.js';
 export { EntryWriter, ChunkWriter } from './api/entry-writer.js';
 export { ChunkReader } from './api/chunk-reader.js';
+export { ReadOnlyLog } from './api/read-only-log.js';
+export type { ReadOnlyOptions, ReadOptions, SegmentInfo } from './api/read-only-log.js';
 export type { Recovery } from './flow/log-manager.js';
 export type { RecoveryReport } from './flow/recovery.js';
 export { Entry, EntryChunk, SegmentReader } from './segment/segment-reader.js';

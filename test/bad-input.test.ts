@@ -113,7 +113,7 @@ for (const data of BAD_DATA) {
 
 const BAD_LENGTHS = [
   [-1, RangeError], [1.5, RangeError], [NaN, RangeError], [Infinity, RangeError],
-  ['10', TypeError], [undefined, TypeError], [10n, TypeError],
+  ['10', TypeError], [null, TypeError], [10n, TypeError],
 ] as const;
 for (const [length, type] of BAD_LENGTHS) {
   inMemory(`a chunk of ${String(length)} bytes is a ${type.name}, and the entry goes on`, async (storage) => {

@@ -244,7 +244,7 @@ function forgedSegment(random: Random, id: number): Buffer {
         at += format.CHUNK_OVERHEAD + data.length;
       }
       if (random.oneIn(5)) format.encodeChunkHeader(bytes, at, Math.min(number(), 2 ** 32 - 1));
-      else format.encodeEnd(bytes, at, entryChain);
+      else format.encodeEnd(bytes, at, random.oneIn(4) ? format.JOIN_MARKER : format.END_MARKER, entryChain);
       at += format.END_LENGTH;
       chain = entryChain;
     }

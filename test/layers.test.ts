@@ -40,9 +40,13 @@ test('no file in src is without a layer, or imports one that is not there', () =
   }
 });
 
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, '');
+}
+
 test('nothing in src writes to the console of the program that uses it', () => {
   for (const [file, text] of sources) {
-    assert.doesNotMatch(text, /\bconsole\s*\.|process\s*\.\s*(stdout|stderr)/, file);
+    assert.doesNotMatch(withoutComments(text), /\bconsole\s*\.|process\s*\.\s*(stdout|stderr)/, file);
   }
 });
 
@@ -50,7 +54,7 @@ test('no file and no function grows beyond what can be read at once', () => {
   const long: string[] = [];
   let functions = 0;
   for (const [file, text] of sources) {
-    const lines = text.trimEnd().split('\n').length;
+    const lines = withoutComments(text).split('\n').filter((line) => line.trim() !== '').length;
     if (lines > MAX_FILE_LINES) long.push(`${file} has ${lines} lines`);
     for (const { line, length } of functionsOf(file, text)) {
       functions++;

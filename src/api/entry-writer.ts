@@ -1,5 +1,7 @@
 import { show } from '../base/bytes.js';
-import { assertChunkLength, chunkBytes, type ChunkData, type ChunkRecord, type EntryId } from '../contracts/entry.js';
+import { assertChunkLength, chunkBytes } from '../contracts/entry.js';
+import type { ChunkData, ChunkRecord, CommitOptions, EntryId } from '../contracts/entry.js';
+import { isDurable } from '../contracts/options.js';
 import { CHUNK_OVERHEAD } from '../contracts/segment-format.js';
 import type { LogWriter, OpenEntry } from '../flow/log-writer.js';
 
@@ -23,8 +25,6 @@ import type { LogWriter, OpenEntry } from '../flow/log-writer.js';
  * console.log((await log.append('next')).id); // 2
  */
 export class EntryWriter implements AsyncDisposable {
-  /** The id the entry will have. Ids of entries that are rolled back are skipped. */
-  readonly id: EntryId;
   readonly #log: LogWriter;
   readonly #entry: OpenEntry;
   #state: 'open' | 'broken' | 'committed' | 'rolled back' = 'open';
@@ -33,18 +33,25 @@ export class EntryWriter implements AsyncDisposable {
 
   /** @internal */
   constructor(log: LogWriter, entry: OpenEntry) {
-    this.id = entry.id;
     this.#log = log;
     this.#entry = entry;
+  }
+
+  /** The id the entry will have. Ids of entries that are rolled back are skipped. */
+  get id(): EntryId {
+    return this.#entry.id;
   }
 
   /**
    * Writes a whole chunk of up to 2^32 - 1 bytes. Its position is final at once, and readable when the entry is
    * durable. `data` must not change until this resolves; it waits only while the log has too much pending.
+   * An async iterable, such as a ReadableStream, becomes one chunk with what it yields, in constant memory; if it
+   * fails, so does this, and the entry can only be rolled back.
    *
    * Throws a TypeError for any other type or if the entry is not open, `WAL_TOO_LARGE`, `WAL_CLOSED`, `WAL_FAILED`.
    */
-  async writeChunk(data: ChunkData): Promise<ChunkRecord> {
+  async writeChunk(data: ChunkData | AsyncIterable<ChunkData>): Promise<ChunkRecord> {
+    if (isAsyncIterable(data)) return this.#writeStream(data);
     const bytes = chunkBytes(data);
     this.#assertWritable();
     assertChunkLength(bytes.length);
@@ -56,18 +63,14 @@ export class EntryWriter implements AsyncDisposable {
   }
 
   /**
-   * Begins a chunk of exactly `length` bytes that is written in pieces; memory stays constant however long
-   * it is. Nothing else can be written to the entry until the chunk is finished.
+   * Begins a chunk of exactly `length` bytes, or of as many as will be written, that is written in pieces; memory stays
+   * constant however long it is. Nothing else can be written to the entry until the chunk is finished.
    *
    * Throws a RangeError for a length that is no integer from 0, otherwise as `writeChunk`.
    */
-  async beginChunk(length: number): Promise<ChunkWriter> {
-    if (typeof length !== 'number') throw new TypeError(`length must be a number, not ${show(length)}`);
-    if (!Number.isInteger(length) || length < 0) {
-      throw new RangeError(`length must be an integer from 0, not ${length}`);
-    }
+  async beginChunk(length?: number): Promise<ChunkWriter> {
+    if (length !== undefined) assertLength(length);
     this.#assertWritable();
-    assertChunkLength(length);
     this.#isBusy = true;
     this.#log.buffer.beginChunk(length);
     return new ChunkWriter(length, {
@@ -85,17 +88,24 @@ export class EntryWriter implements AsyncDisposable {
 
   /**
    * Ends the entry and lets the next writer begin. Resolves with its id when it is durable: it survives any
-   * crash from then on. Rejects with `WAL_FAILED` if that can no longer happen; whether the next
-   * recovery finds the entry is then unknown.
+   * crash from then on; with `durable: false`, when the operating system has it. Rejects with `WAL_FAILED` if that
+   * can no longer happen; whether the next recovery finds the entry is then unknown.
    *
    * Throws a TypeError, and changes nothing, if the entry is not open or a chunk is unfinished.
    */
-  commit(): Promise<EntryId> {
+  commit(options?: CommitOptions): Promise<EntryId> {
     return new Promise((resolve, reject) => {
+      const durable = isDurable(options, this.#log.syncMode);
       this.#assertWritable();
       this.#state = 'committed';
-      this.#log.commit(this.#entry, { durable: () => resolve(this.id), failed: reject });
+      this.#log.commit(this.#entry, { committed: () => resolve(this.id), failed: reject }, durable);
     });
+  }
+
+  /** @internal Completes the entry as one of a batch, of which all or none will be recovered, and begins the next. */
+  join(): void {
+    this.#assertWritable();
+    this.#log.join(this.#entry);
   }
 
   /**
@@ -111,6 +121,17 @@ export class EntryWriter implements AsyncDisposable {
   /** Rolls the entry back unless it has been committed. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#state !== 'committed') await this.rollback();
+  }
+
+  async #writeStream(source: AsyncIterable<ChunkData>): Promise<ChunkRecord> {
+    const chunk = await this.beginChunk();
+    try {
+      for await (const piece of source) await chunk.write(piece);
+    } catch (error) {
+      if (this.#state === 'open') this.#state = 'broken';
+      throw error;
+    }
+    return chunk.finish();
   }
 
   async #writePieces(data: Uint8Array): Promise<void> {
@@ -163,14 +184,14 @@ interface ChunkTarget {
  * console.log(length); // 3072
  */
 export class ChunkWriter {
-  /** The length of the chunk's data in bytes. */
-  readonly length: number;
+  /** The length of the chunk's data in bytes, if it was given. */
+  readonly length: number | undefined;
   readonly #target: ChunkTarget;
   #written = 0;
   #state: 'open' | 'writing' | 'finished' = 'open';
 
   /** @internal */
-  constructor(length: number, target: ChunkTarget) {
+  constructor(length: number | undefined, target: ChunkTarget) {
     this.length = length;
     this.#target = target;
   }
@@ -179,14 +200,19 @@ export class ChunkWriter {
    * Writes the next bytes. Await it before the next call: it waits while the log has too much pending, which is
    * what keeps memory constant. `data` must not change until it resolves.
    *
-   * Throws a RangeError, and writes nothing, for more bytes than the chunk has left.
+   * Throws a RangeError, and writes nothing, for more bytes than the chunk has left; without a length, `WAL_TOO_LARGE`
+   * for more than 2^32 - 1 bytes in all.
    */
   async write(data: ChunkData): Promise<void> {
     const bytes = chunkBytes(data);
     this.#assertOpen();
-    const left = this.length - this.#written;
-    if (bytes.length > left) throw new RangeError(`the chunk has room for ${left} more bytes, not ${bytes.length}`);
-    this.#written += bytes.length;
+    const total = this.#written + bytes.length;
+    if (this.length === undefined) assertChunkLength(total);
+    else if (total > this.length) {
+      const left = this.length - this.#written;
+      throw new RangeError(`the chunk has room for ${left} more bytes, not ${bytes.length}`);
+    }
+    this.#written = total;
     this.#state = 'writing';
     try {
       await this.#target.write(bytes);
@@ -199,7 +225,7 @@ export class ChunkWriter {
   async finish(): Promise<ChunkRecord> {
     this.#assertOpen();
     this.#state = 'finished';
-    const left = this.length - this.#written;
+    const left = (this.length ?? this.#written) - this.#written;
     if (left > 0) {
       this.#target.break();
       throw new RangeError(`the chunk lacks ${left} of its ${this.length} bytes; its entry can only be rolled back`);
@@ -211,4 +237,14 @@ export class ChunkWriter {
     if (this.#state === 'writing') throw new TypeError('the chunk is already being written to: await the call before');
     if (this.#state === 'finished') throw new TypeError('the chunk has been finished');
   }
+}
+
+function assertLength(length: unknown): void {
+  if (typeof length !== 'number') throw new TypeError(`length must be a number, not ${show(length)}`);
+  if (!Number.isInteger(length) || length < 0) throw new RangeError(`length must be an integer from 0, not ${length}`);
+  assertChunkLength(length);
+}
+
+function isAsyncIterable(data: unknown): data is AsyncIterable<ChunkData> {
+  return typeof (data as Partial<AsyncIterable<ChunkData>> | null | undefined)?.[Symbol.asyncIterator] === 'function';
 }

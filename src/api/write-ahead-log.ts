@@ -3,11 +3,10 @@ import path from 'node:path';
 import { systemEnvironment, type Environment } from '../base/environment.js';
 import { toWalError, WalError } from '../base/errors.js';
 import { show } from '../base/bytes.js';
-import { assertChunkLength, chunkBytes } from '../contracts/entry.js';
-import type { ChunkData, CommittedEntry, EntryId } from '../contracts/entry.js';
+import { assertId, entryData, entryDataLength } from '../contracts/entry.js';
+import type { ChunkData, ChunkRecord, CommitOptions, CommittedEntry, EntryData, EntryId } from '../contracts/entry.js';
 import { LogPosition } from '../contracts/log-position.js';
-import { resolveOptions, type ResolvedOptions, type WalOptions } from '../contracts/options.js';
-import { entryLength } from '../contracts/segment-format.js';
+import { isDurable, resolveOptions, signalOf, type ResolvedOptions, type WalOptions } from '../contracts/options.js';
 import type { DirectoryLock, FileHandle } from '../files/file-manager.js';
 import { ActiveSegment } from '../flow/active-segment.js';
 import { Checkpointer } from '../flow/checkpointer.js';
@@ -25,6 +24,7 @@ import { SegmentScanner } from '../segment/segment-scanner.js';
 import type { Segment } from '../segment/segment.js';
 import { ChunkReader } from './chunk-reader.js';
 import { EntryWriter } from './entry-writer.js';
+import { ReadOnlyLog, type ReadOnlyOptions } from './read-only-log.js';
 
 /** A checkpoint yields to commits at every block it reads: a larger one makes them wait for all the entries in it. */
 const CHECKPOINT_BLOCK_BYTES = 16 * 1024;
@@ -88,6 +88,10 @@ export interface WalStats {
   readonly flushedBytes: number;
   /** Bytes accepted but not yet durable. */
   readonly pendingBytes: number;
+  /** Bytes of committed entries that the operating system has, but that are not durable yet. */
+  readonly unsyncedBytes: number;
+  /** The highest id that is durable. */
+  readonly durableId: EntryId;
   /** Callers in line for the writer's place. */
   readonly waitingWriters: number;
   /** Segments closed but not yet checkpointed. */
@@ -140,7 +144,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     this.#queue = new CommitQueue({
       onFlushed: () => this.#writer?.pump(),
       onFailed: (error) => this.#fail(error),
-    }, options.blockingFlush);
+    }, environment, options);
     this.#directorySync = new DirectorySync(options.fileManager, directory, (cause) => this.#queue.fail(cause));
     this.#pool = new SegmentPool(directory, options, this.#directorySync, environment);
     this.#checkpointer = new Checkpointer(this.#pool, environment, {
@@ -175,6 +179,22 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     return WriteAheadLog.recoverWith(systemEnvironment, directory, manager, options);
   }
 
+  /**
+   * Opens the log in `directory` for reading only, whoever owns it. Nothing is locked, written or repaired.
+   *
+   * Rejects with `WAL_CORRUPT`, `WAL_UNSUPPORTED_VERSION` or `WAL_IO`; a TypeError or RangeError for bad arguments.
+   *
+   * @example
+   * await log.append('hello');
+   * const reader = await WriteAheadLog.openReadOnly('my-log', options); // `log` goes on writing
+   * for await (const entry of reader.entries()) console.log(entry.id, (await entry.readAllChunks()).length); // 1 1
+   * await reader.close();
+   */
+  static async openReadOnly(directory: string, options?: ReadOnlyOptions): Promise<ReadOnlyLog> {
+    assertDirectory(directory);
+    return ReadOnlyLog.open(path.resolve(directory), options);
+  }
+
   /** @internal `recover` with the clock and the randomness of `environment`. */
   static async recoverWith(
     environment: Environment, directory: string, manager: LogManager, options?: WalOptions,
@@ -205,11 +225,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(await writer.commit()); // 1
    */
   async beginEntry(options: { signal?: AbortSignal } = {}): Promise<EntryWriter> {
-    const signal = options?.signal;
-    if (signal !== undefined && !(signal instanceof AbortSignal)) {
-      throw new TypeError(`signal must be an AbortSignal, not ${show(signal)}`);
-    }
-    return new EntryWriter(this.#writer, await this.#writer.begin(signal));
+    return new EntryWriter(this.#writer, await this.#writer.begin(signalOf(options)));
   }
 
   /**
@@ -224,18 +240,71 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * const [one, two] = await Promise.all([log.append('a chunk'), log.append(['two', 'chunks'])]); // one flush
    * console.log(one.id, two.id, two.chunks.length); // 1 2 2
    */
-  append(data: ChunkData | readonly ChunkData[]): Promise<CommittedEntry> {
+  append(data: ChunkData | readonly ChunkData[], options?: CommitOptions): Promise<CommittedEntry> {
     return new Promise((resolve, reject) => {
-      const chunks = Array.isArray(data) ? data.map(chunkBytes) : [chunkBytes(data as ChunkData)];
-      let dataLength = 0;
-      for (const chunk of chunks) {
-        assertChunkLength(chunk.length);
-        dataLength += chunk.length;
-      }
-      const length = entryLength(chunks.length, dataLength);
-      if (length > this.#options.maxPendingBytes) resolve(this.#appendLarge(chunks));
-      else this.#writer.append(chunks, length, resolve, reject);
+      const entry = entryData(data);
+      const length = entryDataLength(entry);
+      const durable = isDurable(options, this.#options.sync);
+      if (length <= this.#options.maxPendingBytes) this.#writer.append(entry, length, durable, resolve, reject);
+      else resolve(this.#appendLarge([entry], options).then(([appended]) => appended));
     });
+  }
+
+  /**
+   * Writes many entries as one unit: after a crash all of them are recovered or none. Each has an id of its own, one
+   * behind the other. Resolves when they are durable, an empty batch at once. Rejects as `append` does; then none
+   * of them was written.
+   *
+   * @example
+   * const transfer = await log.appendBatch(['from: -10', 'to: +10']);
+   * console.log(transfer.map(({ id }) => id)); // [ 1, 2 ]
+   */
+  appendBatch(
+    entries: readonly (ChunkData | readonly ChunkData[])[], options?: CommitOptions,
+  ): Promise<readonly CommittedEntry[]> {
+    return new Promise((resolve, reject) => {
+      if (!Array.isArray(entries)) throw new TypeError(`a batch must be an array of entries, not ${show(entries)}`);
+      const batch = entries.map(entryData);
+      const length = batch.reduce((sum, entry) => sum + entryDataLength(entry), 0);
+      const durable = isDurable(options, this.#options.sync);
+      if (batch.length === 0) resolve([]);
+      else if (length <= this.#options.maxPendingBytes) {
+        this.#writer.appendBatch(batch, length, durable, resolve, reject);
+      } else resolve(this.#appendLarge(batch, options));
+    });
+  }
+
+  /**
+   * Makes every entry durable that was committed before the call, whatever `sync` says. Rejects with `WAL_FAILED` or
+   * `WAL_CLOSED`.
+   *
+   * @example
+   * await log.append('first', { durable: false });
+   * await log.sync();
+   * console.log(log.durableId); // 1
+   */
+  async sync(): Promise<void> {
+    if (this.#shutdown !== undefined) throw closedError();
+    await this.#writer.sync();
+  }
+
+  /** The highest id of which it is known that its entry, and all before it, are durable. */
+  get durableId(): EntryId {
+    return this.#queue.durableId.value;
+  }
+
+  /**
+   * Resolves when the entry with `id`, or a later one, is durable; `id` may be one that has not been given out yet.
+   * Does not hurry anything. Rejects with the signal's reason, `WAL_CLOSED` or `WAL_FAILED`.
+   *
+   * @example
+   * const next = log.waitForDurable(log.durableId + 1);
+   * await log.append('hello');
+   * await next;
+   */
+  async waitForDurable(id: EntryId, options: { signal?: AbortSignal } = {}): Promise<void> {
+    assertId('id', id);
+    await this.#queue.durableId.reached(id, signalOf(options));
   }
 
   /**
@@ -299,6 +368,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       flushes: this.#queue.flushes,
       flushedBytes: this.#queue.flushedBytes,
       pendingBytes: this.#queue.pendingBytes,
+      unsyncedBytes: this.#queue.unsyncedBytes,
+      durableId: this.durableId,
       waitingWriters: this.#writer.waiting,
       segmentsToCheckpoint: this.#checkpointer.segments.length,
       segmentsCreated: this.#pool.created,
@@ -394,6 +465,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     await this.#writer.close(this.#environment);
     await this.#checkpointer.stop();
     await this.#queue.landed();
+    this.#queue.durableId.end(closedError());
     await this.#active.close();
     for (const segment of this.#segments.values()) await segment.close();
     // A lock that cannot be given up goes with the process; there is nothing the caller could do about it.
@@ -407,12 +479,19 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     this.#report('failed', error);
   }
 
-  async #appendLarge(chunks: readonly Uint8Array[]): Promise<CommittedEntry> {
+  /** Writes entries that are too much to be pending at once, as one unit. */
+  async #appendLarge(batch: readonly EntryData[], options: CommitOptions | undefined): Promise<CommittedEntry[]> {
     const writer = await this.beginEntry();
     try {
-      const records = [];
-      for (const chunk of chunks) records.push(await writer.writeChunk(chunk));
-      return { id: await writer.commit(), chunks: records };
+      const written: CommittedEntry[] = [];
+      for (const [i, data] of batch.entries()) {
+        if (i > 0) writer.join();
+        const chunks: ChunkRecord[] = [];
+        for (const chunk of data instanceof Uint8Array ? [data] : data) chunks.push(await writer.writeChunk(chunk));
+        written.push({ id: writer.id, chunks });
+      }
+      await writer.commit(options);
+      return written;
     } finally {
       await writer[Symbol.asyncDispose]();
     }

@@ -1,7 +1,7 @@
 import { show } from '../base/bytes.js';
 import { WalError } from '../base/errors.js';
 import type { LogPosition } from './log-position.js';
-import { MAX_CHUNK_LENGTH } from './segment-format.js';
+import { entryLength, MAX_CHUNK_LENGTH } from './segment-format.js';
 
 /**
  * Numbers entries from 1 in the order in which they were begun: a safe integer, never given twice.
@@ -55,6 +55,18 @@ export interface CommittedEntry {
   readonly chunks: readonly ChunkRecord[];
 }
 
+/**
+ * What a single commit asks for.
+ *
+ * @example
+ * await log.append('in order, and durable with whatever comes next', { durable: false });
+ * await log.append('durable, and all before it');
+ */
+export interface CommitOptions {
+  /** Whether to wait until the entry is durable, rather than handed to the operating system. Default: by `sync`. */
+  readonly durable?: boolean;
+}
+
 /** The bytes of `data`, without a copy where they are bytes already. Throws a TypeError for any other type. */
 export function chunkBytes(data: ChunkData): Uint8Array {
   if (typeof data === 'string') return Buffer.from(data, 'utf8');
@@ -66,4 +78,32 @@ export function chunkBytes(data: ChunkData): Uint8Array {
 export function assertChunkLength(length: number): void {
   if (length <= MAX_CHUNK_LENGTH) return;
   throw new WalError('WAL_TOO_LARGE', `a chunk has at most ${MAX_CHUNK_LENGTH} bytes, not ${length}`);
+}
+
+/** The data of a whole entry: one chunk as it is, since an array around it would be felt, or any number of them. */
+export type EntryData = Uint8Array | readonly Uint8Array[];
+
+/** What `data` stands for. Throws a TypeError for anything but chunk data or an array of it. */
+export function entryData(data: ChunkData | readonly ChunkData[]): EntryData {
+  return Array.isArray(data) ? data.map(chunkBytes) : chunkBytes(data as ChunkData);
+}
+
+/** The bytes an entry takes in its segment. Throws `WAL_TOO_LARGE` if one of its chunks is too long. */
+export function entryDataLength(data: EntryData): number {
+  if (data instanceof Uint8Array) {
+    assertChunkLength(data.length);
+    return entryLength(1, data.length);
+  }
+  let dataLength = 0;
+  for (const chunk of data) {
+    assertChunkLength(chunk.length);
+    dataLength += chunk.length;
+  }
+  return entryLength(data.length, dataLength);
+}
+
+/** Throws a TypeError or RangeError for what cannot be an entry's id. */
+export function assertId(name: string, id: unknown): void {
+  if (typeof id !== 'number') throw new TypeError(`${name} must be a number, not ${show(id)}`);
+  if (!Number.isSafeInteger(id) || id < 0) throw new RangeError(`${name} must be an integer from 0, not ${id}`);
 }

@@ -1,6 +1,7 @@
 import type { FileManager } from '../files/file-manager.js';
 import { NodeFileManager } from '../files/node-file-manager.js';
 import { show } from '../base/bytes.js';
+import type { CommitOptions } from './entry.js';
 import { MAX_VERSION_INFO_LENGTH } from './segment-format.js';
 
 /**
@@ -23,6 +24,18 @@ export interface RecoveryProgress {
   /** Entries handed to the LogManager so far. */
   readonly entries: number;
 }
+
+/**
+ * When a commit has resolved. See `WalOptions.sync`.
+ *
+ * @example
+ * const mode: SyncMode = 'interval';
+ * await log.shutdown();
+ * const lazy = await WriteAheadLog.recover('my-log', LogVoid, { ...options, sync: mode, syncIntervalMs: 20 });
+ * await lazy.append('handed to the operating system');
+ * await lazy.sync(); // and durable, without waiting for the 20 ms
+ */
+export type SyncMode = 'commit' | 'interval' | 'manual';
 
 /**
  * How a log is stored and written. Every option has a default.
@@ -50,6 +63,15 @@ export interface WalOptions {
    * cannot. Default: false.
    */
   blockingFlush?: boolean;
+  /**
+   * When a commit has resolved. `commit`: when the entry is durable. `interval` and `manual`: when it has been handed,
+   * in order, to the operating system; a crash of the process loses nothing then, one of the system loses the
+   * latest entries. `interval` makes everything durable every `syncIntervalMs`, `manual` when `sync()` is called.
+   * Single commits can ask for the other kind. Default: `commit`.
+   */
+  sync?: SyncMode;
+  /** With `sync: 'interval'`, after how many milliseconds at most a commit is durable. 1 to 60,000; default 100. */
+  syncIntervalMs?: number;
   /** Up to 255 bytes of your own, stored in the header of every segment written from now on. Default: none. */
   versionInfo?: Uint8Array;
   /** Where the log is stored. Default: a NodeFileManager. */
@@ -91,6 +113,8 @@ export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
     bufferBytes,
     maxPendingBytes,
     blockingFlush: flag('blockingFlush', options.blockingFlush ?? false),
+    sync: syncMode(options.sync ?? 'commit'),
+    syncIntervalMs: integer('syncIntervalMs', options.syncIntervalMs ?? 100, 1, 60_000),
     versionInfo: versionInfo(options.versionInfo ?? new Uint8Array()),
     fileManager: fileManager(options.fileManager ?? new NodeFileManager()),
     onRecoveryProgress: progressCallback(options.onRecoveryProgress ?? (() => undefined)),
@@ -108,6 +132,11 @@ function integer(name: string, value: unknown, least: number, most: number): num
 function flag(name: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw new TypeError(`${name} must be a boolean, not ${show(value)}`);
   return value;
+}
+
+function syncMode(value: unknown): SyncMode {
+  if (value === 'commit' || value === 'interval' || value === 'manual') return value;
+  throw new RangeError(`sync must be 'commit', 'interval' or 'manual', not ${show(value)}`);
 }
 
 function versionInfo(value: unknown): Uint8Array {
@@ -133,4 +162,20 @@ function fileManager(value: unknown): FileManager {
 function progressCallback(value: unknown): NonNullable<WalOptions['onRecoveryProgress']> {
   if (typeof value !== 'function') throw new TypeError(`onRecoveryProgress must be a function, not ${show(value)}`);
   return value as NonNullable<WalOptions['onRecoveryProgress']>;
+}
+
+/** Whether a commit waits until its entry is durable. Throws a TypeError for anything but options. */
+export function isDurable(options: CommitOptions | undefined, mode: SyncMode): boolean {
+  if (options === undefined) return mode === 'commit';
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`the options of a commit must be an object, not ${show(options)}`);
+  }
+  return options.durable === undefined ? mode === 'commit' : flag('durable', options.durable);
+}
+
+/** The signal in `options`. Throws a TypeError for anything but an AbortSignal. */
+export function signalOf(options: { readonly signal?: AbortSignal } | undefined): AbortSignal | undefined {
+  const signal = options?.signal;
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw new TypeError(`signal must be an AbortSignal, not ${show(signal)}`);
 }

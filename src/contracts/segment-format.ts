@@ -9,6 +9,7 @@
  *     entry    1 | entry id u64
  *     chunk    2 | length u32 | data, length bytes | CRC u32
  *     end      3 | chain u32
+ *     join     6 | chain u32
  *
  * - The header's CRC is CRC-32 (IEEE) of all bytes before it. It is also the segment's *seed*: as it
  *   covers the id and the salt, which is drawn anew each time a file is put to use, every checksum
@@ -18,6 +19,8 @@
  * - The chain of an entry starts from the chain before it, mixed with the entry's offset, and covers
  *   the entry record and then the CRC of each of its chunks, in order. A link's CRC starts a new
  *   chain. So an end is valid only behind the very entries that stood before it when it was written.
+ * - A join ends an entry as an end does, but for one in the middle of a batch: it counts only once the last entry of
+ *   the batch has its end.
  * - A link begins every segment, and stands wherever a recovered log went on writing. It names where
  *   the log ended before it, all of which was durable when the link was written. Its nonce makes
  *   the chain behind it different from any chain that an earlier opening has begun at the same place.
@@ -39,6 +42,7 @@ export const CHUNK_MARKER = 2;
 export const END_MARKER = 3;
 export const MARK_MARKER = 4;
 export const LINK_MARKER = 5;
+export const JOIN_MARKER = 6;
 
 export const SALT_LENGTH = 8;
 export const ENTRY_LENGTH = 9;
@@ -260,8 +264,9 @@ export function endLengthOf(formatVersion: number): number {
   return formatVersion === 0 ? 1 : END_LENGTH;
 }
 
-export function encodeEnd(target: Buffer, at: number, chain: number): void {
-  target[at] = END_MARKER;
+/** `marker` is `END_MARKER` or `JOIN_MARKER`. */
+export function encodeEnd(target: Buffer, at: number, marker: number, chain: number): void {
+  target[at] = marker;
   writeU32(target, chain, at + 1);
 }
 

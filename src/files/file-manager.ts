@@ -98,6 +98,9 @@ export interface FileHandle {
    */
   write(parts: readonly Uint8Array[], position: number): Promise<number>;
 
+  /** Like `write`, but durable only after a `sync`, for handles whose `write` is durable. Optional. */
+  writeVolatile?(parts: readonly Uint8Array[], position: number): Promise<number>;
+
   /** Like `write`, but on the calling thread: nothing else runs until it returns. Optional. */
   writeBlocking?(parts: readonly Uint8Array[], position: number): number;
 

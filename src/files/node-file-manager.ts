@@ -46,15 +46,13 @@ export class NodeFileManager implements FileManager {
   }
 
   async open(file: string, options: OpenOptions): Promise<FileHandle> {
-    const durableWrites = options.durableWrites === true && HAS_DURABLE_WRITES;
-    let flags = options.access === 'read' ? O_RDONLY : O_RDWR;
-    if (options.access === 'create') flags |= O_CREAT;
-    if (durableWrites) flags |= O_DSYNC ?? 0;
     // `list` names no links, so none is followed: what one leads to is not ours to write.
-    const descriptor = await openDescriptor(file, flags | (O_NOFOLLOW ?? 0));
-    const handle = new NodeFileHandle(descriptor, durableWrites);
+    let flags = (options.access === 'read' ? O_RDONLY : O_RDWR) | (O_NOFOLLOW ?? 0);
+    if (options.access === 'create') flags |= O_CREAT;
+    const handle = new NodeFileHandle(await openDescriptor(file, flags));
     // For reading, the system opens directories too.
     if (options.access === 'read') await handle.assertFile(file);
+    else if (options.durableWrites === true && HAS_DURABLE_WRITES) await handle.addDurableDescriptor(file, flags);
     return handle;
   }
 
@@ -98,12 +96,26 @@ export class NodeFileManager implements FileManager {
 
 /** A bare descriptor: every commit passes through `write`, and FileHandle of `node:fs/promises` costs more. */
 class NodeFileHandle implements FileHandle {
-  readonly durableWrites: boolean;
   #descriptor: number | undefined;
+  /** The same file, opened so that a write is a write and a sync in one. */
+  #durableDescriptor: number | undefined;
 
-  constructor(descriptor: number, durableWrites: boolean) {
+  constructor(descriptor: number) {
     this.#descriptor = descriptor;
-    this.durableWrites = durableWrites;
+  }
+
+  get durableWrites(): boolean {
+    return this.#durableDescriptor !== undefined;
+  }
+
+  /** Opens the file once more, for durable writes. Closes the handle if that fails. */
+  async addDurableDescriptor(file: string, flags: number): Promise<void> {
+    try {
+      this.#durableDescriptor = await openDescriptor(file, flags | (O_DSYNC ?? 0));
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
   }
 
   /** Closes the handle and rejects with `EISDIR` if it is a directory's. */
@@ -123,15 +135,16 @@ class NodeFileHandle implements FileHandle {
   }
 
   write(parts: readonly Uint8Array[], position: number): Promise<number> {
-    return this.#call((descriptor, done) => {
-      const batch = firstParts(parts);
-      if (batch.length === 1) fs.write(descriptor, batch[0], 0, batch[0].length, position, done);
-      else fs.writev(descriptor, batch, position, done);
-    });
+    return this.#call((descriptor, done) => writeParts(this.#durableDescriptor ?? descriptor, parts, position, done));
+  }
+
+  writeVolatile(parts: readonly Uint8Array[], position: number): Promise<number> {
+    return this.#call((descriptor, done) => writeParts(descriptor, parts, position, done));
   }
 
   writeBlocking(parts: readonly Uint8Array[], position: number): number {
-    return fs.writevSync(this.#open(), firstParts(parts), position);
+    const descriptor = this.#open();
+    return fs.writevSync(this.#durableDescriptor ?? descriptor, firstParts(parts), position);
   }
 
   syncBlocking(): void {
@@ -152,11 +165,13 @@ class NodeFileHandle implements FileHandle {
     return (await this.#stat()).size;
   }
 
-  close(): Promise<void> {
-    const closing = this.#call<void>(fs.close);
-    // The system may give the number to another file at once: it must not be used again.
-    this.#descriptor = undefined;
-    return closing;
+  async close(): Promise<void> {
+    const closings = [this.#call<void>(fs.close)];
+    const durable = this.#durableDescriptor;
+    // The system may give the numbers to other files at once: they must not be used again.
+    this.#descriptor = this.#durableDescriptor = undefined;
+    if (durable !== undefined) closings.push(new Promise((resolve) => fs.close(durable, () => resolve())));
+    await Promise.all(closings);
   }
 
   #stat(): Promise<fs.Stats> {
@@ -176,6 +191,14 @@ class NodeFileHandle implements FileHandle {
     if (this.#descriptor !== undefined) return this.#descriptor;
     throw Object.assign(new Error('EBADF: the file has been closed'), { code: 'EBADF' });
   }
+}
+
+function writeParts(
+  descriptor: number, parts: readonly Uint8Array[], position: number, done: (error: Error | null, n?: number) => void,
+): void {
+  const batch = firstParts(parts);
+  if (batch.length === 1) fs.write(descriptor, batch[0], 0, batch[0].length, position, done);
+  else fs.writev(descriptor, batch, position, done);
 }
 
 function openDescriptor(file: string, flags: number): Promise<number> {

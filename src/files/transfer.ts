@@ -9,6 +9,19 @@ export async function writeFully(file: FileHandle, parts: readonly Uint8Array[],
   }
 }
 
+/** `writeFully`, but durable only after a sync. Only for a file that has such writes. */
+export async function writeFullyVolatile(
+  file: FileHandle, parts: readonly Uint8Array[], position: number,
+): Promise<void> {
+  const { writeVolatile } = file;
+  if (writeVolatile === undefined) return writeFully(file, parts, position);
+  for (let rest = parts; rest.length > 0;) {
+    const written = await writeVolatile.call(file, rest, position);
+    rest = dropBytes(rest, written);
+    position += written;
+  }
+}
+
 /** Writes all of `parts` from `position` and syncs them, on the calling thread. */
 export function writeFullyBlocking(file: BlockingFileHandle, parts: readonly Uint8Array[], position: number): void {
   for (let rest = parts; rest.length > 0;) {

@@ -140,7 +140,7 @@ export class ActiveSegment {
     queue.add(this.buffer);
     this.buffer.writeLink(link, drawNonce(environment), {
       // Only now may the closed segment go: the highest id and the place where it ended are on record elsewhere.
-      durable: () => {
+      committed: () => {
         events.onSealed(closed.segment);
         sealing.resolve();
       },

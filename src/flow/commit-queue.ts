@@ -1,7 +1,11 @@
 import { WalError } from '../base/errors.js';
-import { canBlock, writeFully, writeFullyBlocking } from '../files/transfer.js';
+import type { Environment } from '../base/environment.js';
+import type { EntryId } from '../contracts/entry.js';
+import type { ResolvedOptions } from '../contracts/options.js';
+import { canBlock, writeFully, writeFullyBlocking, writeFullyVolatile } from '../files/transfer.js';
 import type { Flush, SegmentBuffer } from '../segment/segment-buffer.js';
 import type { Segment } from '../segment/segment.js';
+import { DurableId } from './durable-id.js';
 
 const FLUSH_AT_ONCE_BYTES = 512 * 1024;
 
@@ -10,6 +14,14 @@ interface DurabilityWaiter {
   readonly offset: number;
   resolve(): void;
   reject(error: WalError): void;
+}
+
+/** What has been written to a segment but not synced. */
+interface Unsynced {
+  readonly segment: Segment;
+  /** Behind the last complete entry written, and its id. */
+  readonly committedEnd: number;
+  readonly committedId: EntryId;
 }
 
 export interface CommitQueueEvents {
@@ -25,15 +37,26 @@ export interface CommitQueueEvents {
  *
  * A failed write or sync is a state, not an event to recover from: after it nobody can know what the
  * disk holds, a second sync would lie, and so nothing is written or acknowledged any more.
+ *
+ * A flush is made durable by the write itself where the file can do that. One that nobody needs to be durable yet is
+ * only handed to the operating system; the next that is needed then takes a write and a sync, which covers both.
  */
 export class CommitQueue {
   readonly #events: CommitQueueEvents;
-  readonly #isBlocking: boolean;
+  readonly #environment: Environment;
+  readonly #options: ResolvedOptions;
+  /** The last entry that is durable, and who waits for the next. */
+  readonly durableId = new DurableId();
   /** The buffers that may still hold bytes, oldest first; entries are written to the last. */
   readonly #buffers: SegmentBuffer[] = [];
   #inFlight: Flush | undefined;
+  #isFlying = false;
   #flight: Promise<void> | undefined;
   #scheduled = false;
+  #unsynced: Unsynced | undefined;
+  /** Somebody wants everything written so far to be durable. */
+  #syncWanted = false;
+  #cancelTimer: (() => void) | undefined;
   /** Flush even though nobody waits for a commit, to free memory. */
   #spilling = false;
   #failure: WalError | undefined;
@@ -43,10 +66,10 @@ export class CommitQueue {
   flushedBytes = 0;
   commits = 0;
 
-  /** `isBlocking` flushes on the calling thread, where the file can do that. */
-  constructor(events: CommitQueueEvents, isBlocking: boolean) {
+  constructor(events: CommitQueueEvents, environment: Environment, options: ResolvedOptions) {
     this.#events = events;
-    this.#isBlocking = isBlocking;
+    this.#environment = environment;
+    this.#options = options;
   }
 
   /** Why the queue stopped, once it has. */
@@ -62,7 +85,13 @@ export class CommitQueue {
   }
 
   get isIdle(): boolean {
-    return this.#inFlight === undefined && this.#nextBuffer() === undefined;
+    return !this.#isFlying && this.#nextBuffer() === undefined;
+  }
+
+  /** Bytes of complete entries that the operating system has but the disk may not have. */
+  get unsyncedBytes(): number {
+    const unsynced = this.#unsynced;
+    return unsynced === undefined ? 0 : unsynced.committedEnd - unsynced.segment.durableEnd;
   }
 
   /** Adds the buffer that is written to from now on. Those before it are flushed first. */
@@ -73,9 +102,10 @@ export class CommitQueue {
   /** Asks for a flush of what the waiters in the buffers wait for. All requests of one moment share it. */
   request(): void {
     if (this.#failure !== undefined) this.#rejectCommits(this.#failure);
-    else if (this.#inFlight === undefined && !this.#scheduled) {
+    else if (!this.#isFlying && !this.#scheduled) {
+      const isBlocking = this.#options.blockingFlush;
       // With this much to write nothing is gained by waiting for more, and the next entries are encoded meanwhile.
-      if (!this.#isBlocking && this.pendingBytes >= FLUSH_AT_ONCE_BYTES) {
+      if (!isBlocking && this.pendingBytes >= FLUSH_AT_ONCE_BYTES) {
         this.#start();
         return;
       }
@@ -83,7 +113,7 @@ export class CommitQueue {
       // A tick comes after all microtasks: writers that the last flush woke are through begin, write and
       // commit by then, and share the next flush instead of waiting for the one after it.
       // A blocking flush lets the event loop turn in between, or a steady load would starve it.
-      if (this.#isBlocking) setImmediate(this.#start);
+      if (isBlocking) setImmediate(this.#start);
       else process.nextTick(this.#start);
     }
   }
@@ -97,7 +127,7 @@ export class CommitQueue {
   /** Resolves when no flush is in flight. Rejects when the queue fails. */
   async flightSettled(): Promise<void> {
     // Another flush may have been taken between the end of the last and this function's turn.
-    while (this.#failure === undefined && this.#inFlight !== undefined) await this.#nextFlush();
+    while (this.#failure === undefined && this.#isFlying) await this.#nextFlush();
     if (this.#failure !== undefined) throw this.#failure;
   }
 
@@ -118,12 +148,23 @@ export class CommitQueue {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Resolves when the entry around `offset` is durable, rejects if that can no longer happen. */
+  /**
+   * Resolves when the entry around `offset` is durable, rejects if that can no longer happen. Sees to it that it is made
+   * so once it is complete.
+   */
   whenDurable(segment: Segment, offset: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#failure !== undefined) reject(this.#failure);
-      else this.#durabilityWaiters.push({ segment, offset, resolve, reject });
+      if (this.#failure !== undefined) return reject(this.#failure);
+      this.#durabilityWaiters.push({ segment, offset, resolve, reject });
+      this.#wantSync();
     });
+  }
+
+  /** Makes every complete entry durable. Rejects when the queue fails. */
+  async sync(): Promise<void> {
+    const { segment, committedEnd } = this.#buffers[this.#buffers.length - 1];
+    if (this.#failure !== undefined) throw this.#failure;
+    if (segment.durableEnd < committedEnd) await this.whenDurable(segment, committedEnd - 1);
   }
 
   /**
@@ -146,7 +187,10 @@ export class CommitQueue {
       'WAL_FAILED', `the log has failed and must be recovered before it is used again: ${reason}`, { cause },
     );
     this.#failure = error;
+    this.#cancelTimer?.();
+    this.durableId.end(error);
     for (const waiter of this.#inFlight?.waiters ?? []) waiter.failed(error);
+    for (const waiter of this.#inFlight?.orderedWaiters ?? []) waiter.failed(error);
     this.#rejectCommits(error);
     for (const waiter of this.#durabilityWaiters.splice(0)) waiter.reject(error);
     for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(error);
@@ -159,23 +203,66 @@ export class CommitQueue {
 
   readonly #start = (): void => {
     this.#scheduled = false;
-    if (this.#failure !== undefined || this.#inFlight !== undefined) return;
-    const flush = this.#nextBuffer()?.take();
+    if (this.#failure !== undefined || this.#isFlying) return;
+    const buffer = this.#nextBuffer();
+    const unsynced = this.#unsynced;
+    // What the next segment begins with says that all before it is durable.
+    const isLeftBehind = unsynced !== undefined && buffer !== undefined && buffer.segment !== unsynced.segment;
+    if (isLeftBehind || (buffer === undefined && this.#syncWanted)) this.#syncOnly();
+    else if (buffer !== undefined) this.#flush(buffer);
+  };
+
+  #flush(buffer: SegmentBuffer): void {
+    const flush = buffer.take();
     if (flush === undefined) return;
     this.#inFlight = flush;
-    const { file } = flush.buffer.segment;
-    if (this.#isBlocking && canBlock(file)) {
+    const { file } = buffer.segment;
+    if (this.#options.blockingFlush && canBlock(file)) {
       try {
+        if (flush.patch !== undefined) writeFullyBlocking(file, [flush.patch.bytes], flush.patch.offset);
         writeFullyBlocking(file, flush.parts, flush.offset);
       } catch (error) {
         this.fail(error);
         return;
       }
-      this.#complete(flush);
+      this.#complete(flush, true);
     } else {
-      this.#flight = this.#write(flush).then(() => this.#complete(flush), (error: unknown) => this.fail(error));
+      const isDurable = this.#mustBeDurable(flush) || (file.durableWrites && file.writeVolatile === undefined);
+      this.#fly(this.#write(flush, isDurable), () => this.#complete(flush, isDurable));
     }
-  };
+  }
+
+  /** Makes durable what was only written, when there is nothing to write with it. */
+  #syncOnly(): void {
+    const unsynced = this.#unsynced;
+    this.#syncWanted = false;
+    if (unsynced === undefined) return;
+    this.#fly(unsynced.segment.file.sync(), () => {
+      this.#synced(unsynced);
+      this.#settled();
+    });
+  }
+
+  #fly(operation: Promise<void>, land: () => void): void {
+    this.#isFlying = true;
+    this.#flight = operation.then(
+      () => {
+        this.#isFlying = false;
+        // The log may have failed meanwhile: its waiters have been rejected, and an acknowledgement now would
+        // contradict what they were told.
+        if (this.#failure === undefined) land();
+      },
+      (error: unknown) => {
+        this.#isFlying = false;
+        this.fail(error);
+      },
+    );
+  }
+
+  #mustBeDurable({ waiters, orderedWaiters }: Flush): boolean {
+    if (waiters.length > 0 || this.#syncWanted || this.#durabilityWaiters.length > 0) return true;
+    return this.#options.sync === 'commit' && orderedWaiters.length === 0;
+  }
 
   /** The oldest buffer with something to flush. Drops those that are done with. */
   #nextBuffer(): SegmentBuffer | undefined {
@@ -186,29 +273,65 @@ export class CommitQueue {
     return isWanted ? buffer : undefined;
   }
 
-  async #write({ buffer, parts, offset }: Flush): Promise<void> {
+  async #write({ buffer, parts, offset, patch }: Flush, isDurable: boolean): Promise<void> {
     const { file } = buffer.segment;
-    await writeFully(file, parts, offset);
-    if (!file.durableWrites) await file.sync();
+    if (isDurable && file.durableWrites && this.#unsynced === undefined) {
+      if (patch !== undefined) await writeFully(file, [patch.bytes], patch.offset);
+      return writeFully(file, parts, offset);
+    }
+    // A durable write covers its own bytes alone; only a sync covers those that were written before.
+    if (patch !== undefined) await writeFullyVolatile(file, [patch.bytes], patch.offset);
+    await writeFullyVolatile(file, parts, offset);
+    if (isDurable) await file.sync();
   }
 
-  #complete(flush: Flush): void {
-    // The log may have failed while the flush was on its way: its waiters have been rejected, and an
-    // acknowledgement now would contradict what they were told.
-    if (this.#failure !== undefined) return;
-    const { buffer, length, committedEnd, entryCount, waiters } = flush;
+  #complete(flush: Flush, isDurable: boolean): void {
+    const { buffer, length, committedEnd, committedId, entryCount, waiters, orderedWaiters } = flush;
+    const written = { segment: buffer.segment, committedEnd, committedId };
     this.#inFlight = undefined;
     this.flushes++;
     this.flushedBytes += length;
     this.commits += entryCount;
-    buffer.segment.durableEnd = committedEnd;
     buffer.recycle(flush);
     if (this.pendingBytes === 0) this.#spilling = false;
-    for (const waiter of waiters) waiter.durable();
+    if (isDurable) {
+      this.#syncWanted = false;
+      this.#synced(written);
+    } else {
+      this.#unsynced = written;
+      this.#startTimer();
+    }
+    for (const waiter of waiters) waiter.committed();
+    for (const waiter of orderedWaiters) waiter.committed();
+    this.#settled();
+  }
+
+  #synced({ segment, committedEnd, committedId }: Unsynced): void {
+    this.#unsynced = undefined;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    segment.durableEnd = committedEnd;
+    this.durableId.rise(committedId);
     this.#resolveReaders();
+  }
+
+  #settled(): void {
     for (const waiter of this.#flushWaiters.splice(0)) waiter.resolve();
     this.#events.onFlushed();
-    if (this.#nextBuffer() !== undefined) this.request();
+    if (this.#nextBuffer() !== undefined || this.#syncWanted) this.request();
+  }
+
+  #wantSync(): void {
+    this.#syncWanted = true;
+    this.request();
+  }
+
+  #startTimer(): void {
+    if (this.#options.sync !== 'interval' || this.#cancelTimer !== undefined) return;
+    this.#cancelTimer = this.#environment.callAfter(this.#options.syncIntervalMs, () => {
+      this.#cancelTimer = undefined;
+      this.#wantSync();
+    });
   }
 
   #resolveReaders(): void {

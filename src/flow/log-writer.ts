@@ -2,80 +2,35 @@ import { assert } from '../base/assert.js';
 import { deferred, type Deferred } from '../base/async.js';
 import type { Environment } from '../base/environment.js';
 import { WalError } from '../base/errors.js';
-import type { ChunkRecord, CommittedEntry, EntryId } from '../contracts/entry.js';
-import type { ResolvedOptions } from '../contracts/options.js';
+import type { CommittedEntry, EntryData, EntryId } from '../contracts/entry.js';
+import type { ResolvedOptions, SyncMode } from '../contracts/options.js';
 import { entryLength } from '../contracts/segment-format.js';
 import type { CommitWaiter, Savepoint, SegmentBuffer } from '../segment/segment-buffer.js';
 import { drawNonce, type ActiveSegment } from './active-segment.js';
+import { BatchAppend, EntryAppend, type AppendTarget, type Request } from './append.js';
 import type { CommitQueue } from './commit-queue.js';
-
-/** Somebody who wants the writer's place. */
-interface Request {
-  /** The bytes it will write at least. */
-  readonly length: number;
-  /** Whether it is carried out although the log is being shut down: it needs nothing more from its caller. */
-  readonly isComplete: boolean;
-  /** Its caller has given up. */
-  isCancelled: boolean;
-  start(): void;
-  refuse(error: WalError): void;
-}
 
 /** The entry that has the writer's place. */
 export interface OpenEntry {
-  readonly id: EntryId;
+  /** Of the entry that is being written; in a batch the one before it is complete. */
+  id: EntryId;
   readonly savepoint: Savepoint;
   /** Settles when the entry has been rolled back, once that has begun. */
   rollback?: Promise<void>;
 }
 
-/**
- * Stands in for the data of an entry that has been copied, so that it can be collected while the entry is on its way.
- */
-const NOTHING: readonly Uint8Array[] = [];
 const EMPTY_ENTRY_LENGTH = entryLength(0, 0);
-
-/** A whole entry on its way from `append` to the disk. */
-class Append implements Request, CommitWaiter, CommittedEntry {
-  readonly isComplete = true;
-  isCancelled = false;
-  id = 0;
-  chunks: readonly ChunkRecord[] = [];
-
-  constructor(
-    readonly writer: LogWriter,
-    public data: readonly Uint8Array[],
-    readonly length: number,
-    readonly resolve: (entry: CommittedEntry) => void,
-    readonly reject: (error: WalError) => void,
-  ) {}
-
-  start(): void {
-    this.writer.writeWhole(this);
-  }
-
-  durable(): void {
-    this.resolve({ id: this.id, chunks: this.chunks });
-  }
-
-  failed(error: WalError): void {
-    this.reject(error);
-  }
-
-  refuse(error: WalError): void {
-    this.reject(error);
-  }
-}
 
 /**
  * The one place from which entries are written. Whoever wants to write queues here; an entry keeps the
  * place until it is committed or rolled back, and then the next in line has it.
  */
-export class LogWriter {
+export class LogWriter implements AppendTarget {
   readonly #active: ActiveSegment;
   readonly #queue: CommitQueue;
   readonly #maxPendingBytes: number;
   readonly #pieceBytes: number;
+  readonly syncMode: SyncMode;
   #requests: Request[] = [];
   /** The requests before this index have been dealt with. */
   #head = 0;
@@ -85,7 +40,8 @@ export class LogWriter {
   #isFinished = false;
   #idle: Deferred<void> | undefined;
 
-  constructor(active: ActiveSegment, queue: CommitQueue, { maxPendingBytes, bufferBytes }: ResolvedOptions) {
+  constructor(active: ActiveSegment, queue: CommitQueue, { maxPendingBytes, bufferBytes, sync }: ResolvedOptions) {
+    this.syncMode = sync;
     this.#active = active;
     this.#queue = queue;
     this.#maxPendingBytes = maxPendingBytes;
@@ -118,12 +74,20 @@ export class LogWriter {
     return this.#queue.failure ?? (this.#isClosed ? closedError() : undefined);
   }
 
-  /** Writes an entry of `length` bytes in all, in its turn. Calls one of the two when it is durable or cannot be. */
+  /** Writes an entry in its turn. Calls one of the two when it is as safe as was asked for, or cannot be. */
   append(
-    data: readonly Uint8Array[], length: number,
+    data: EntryData, length: number, isDurable: boolean,
     resolve: (entry: CommittedEntry) => void, reject: (error: WalError) => void,
   ): void {
-    this.#submit(new Append(this, data, length, resolve, reject));
+    this.#submit(new EntryAppend(this, data, length, isDurable, resolve, reject));
+  }
+
+  /** Writes entries, of which all or none will be found after a crash. */
+  appendBatch(
+    data: readonly EntryData[], length: number, isDurable: boolean,
+    resolve: (entries: readonly CommittedEntry[]) => void, reject: (error: WalError) => void,
+  ): void {
+    this.#submit(new BatchAppend(this, data, length, isDurable, resolve, reject));
   }
 
   /** Waits for the writer's place and takes it. */
@@ -175,11 +139,33 @@ export class LogWriter {
   }
 
   /** Completes the open entry and passes the place on. `waiter` hears when it is durable. */
-  commit(entry: OpenEntry, waiter: CommitWaiter): void {
+  commit(entry: OpenEntry, waiter: CommitWaiter, isDurable: boolean): void {
     assert(this.#open === entry, 'only the open entry is committed');
-    this.buffer.endEntry(entry.id, waiter);
+    this.buffer.endEntry(entry.id, waiter, isDurable);
     this.#queue.request();
     this.#release();
+  }
+
+  /** Completes the open entry as one of a batch, and begins the next in the same place. */
+  join(entry: OpenEntry): void {
+    assert(this.#open === entry, 'only the open entry is continued');
+    entry.id = this.#active.nextId++;
+    this.buffer.joinEntry(entry.id);
+  }
+
+  /** Makes everything that was committed before the call durable. */
+  sync(): Promise<void> {
+    // Whole entries still in line were appended before. Behind an entry that is open nothing can be waited for.
+    if (this.#open !== undefined || this.waiting === 0) return this.#queue.sync();
+    return new Promise((resolve, reject) => {
+      this.#submit({
+        length: 0,
+        isComplete: true,
+        isCancelled: false,
+        start: () => void this.#queue.sync().then(resolve, reject),
+        refuse: reject,
+      });
+    });
   }
 
   /** Forgets the open entry. Resolves when the place is free again; a failed log has nothing to forget. */
@@ -213,15 +199,9 @@ export class LogWriter {
     this.#release();
   }
 
-  /** Encodes a whole entry. Only for a request whose turn it is. */
-  writeWhole(append: Append): void {
-    const { buffer } = this;
-    append.id = this.#active.nextId++;
-    buffer.beginEntry(append.id);
-    const { data } = append;
-    append.chunks = data.length === 1 ? [buffer.writeChunk(data[0])] : data.map((bytes) => buffer.writeChunk(bytes));
-    buffer.endEntry(append.id, append);
-    append.data = NOTHING;
+  /** Encodes whole entries. Only for a request whose turn it is. */
+  write(append: EntryAppend | BatchAppend): void {
+    append.encode(this.buffer, this.#active);
     this.#queue.request();
     this.#active.changeIfFull();
   }
@@ -296,7 +276,7 @@ export class LogWriter {
       lastId: this.#active.nextId - 1,
     };
     await new Promise<void>((resolve, reject) => {
-      buffer.writeLink(link, drawNonce(environment), { durable: resolve, failed: reject });
+      buffer.writeLink(link, drawNonce(environment), { committed: resolve, failed: reject });
       this.#queue.request();
     });
   }

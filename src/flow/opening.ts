@@ -29,6 +29,7 @@ export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Pr
   // while the disk may still know it by another name, nor while it has two.
   await parts.directorySync.sync();
   parts.pool.adopt(log.spares);
+  parts.queue.durableId.set(log.lastId);
   for (const { name, segmentId } of log.segments) if (name !== segmentName(segmentId)) parts.pool.reserve(name);
   const last = log.segments.at(-1);
   const goesOn = last !== undefined && canGoOn(last, log, parts.options);
@@ -47,7 +48,7 @@ export function writeOpeningLink(
     lastId: log.lastId,
   };
   return new Promise((resolve, reject) => {
-    buffer.writeLink(link, drawNonce(environment), { durable: resolve, failed: reject });
+    buffer.writeLink(link, drawNonce(environment), { committed: resolve, failed: reject });
     queue.request();
   });
 }

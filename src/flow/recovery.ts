@@ -107,8 +107,7 @@ export class Recovery {
     }
     const scanner = await this.#scan(segment, lastId, next?.previousEnd);
     await this.#deliver(scanner);
-    const isWhole = next === undefined || (scanner.end === next.previousEnd && isChain(segment, scanner, next));
-    if (!isWhole) throw damaged(segment, scanner.end, scanner.lastId);
+    if (!isWhole(scanner, next)) throw damaged(segment, scanner.end, scanner.lastId);
     segment.end = segment.durableEnd = scanner.end;
     return Math.max(scanner.lastId, next?.lastId ?? 0);
   }
@@ -123,6 +122,8 @@ export class Recovery {
     let { end, chain } = scanner;
     let last = 0;
     for (let entry = await scanner.next(); entry !== undefined; entry = await scanner.next()) {
+      // Otherwise it belongs to a batch whose end may never come.
+      if (scanner.end < entry.end) continue;
       ({ end, chain } = scanner);
       last = entry.id;
     }
@@ -144,13 +145,7 @@ export class Recovery {
   }
 
   #scan(segment: Segment, lastId: EntryId, end: number | undefined): Promise<SegmentScanner> {
-    return SegmentScanner.open(segment, {
-      blockBytes: this.#options.bufferBytes,
-      // The predecessor's ids are bound to nothing, but those of a file's earlier life are below its name.
-      after: segment.formatVersion === 0 ? Math.max(lastId, segment.segmentId - 1) : 0,
-      onBytesRead: (count) => this.#report(count),
-      ...(end === undefined ? {} : { end }),
-    });
+    return openScanner(segment, this.#options.bufferBytes, lastId, end, (count) => this.#report(count));
   }
 
   async #deliver(scanner: SegmentScanner): Promise<void> {
@@ -176,7 +171,26 @@ export class Recovery {
   }
 }
 
-interface LinkedSegment {
+/** Begins to read a segment, behind entries up to `lastId`. `end` is where it is known to end. */
+export function openScanner(
+  segment: Segment, blockBytes: number, lastId: EntryId, end?: number, onBytesRead?: (count: number) => void,
+): Promise<SegmentScanner> {
+  return SegmentScanner.open(segment, {
+    blockBytes,
+    // The predecessor's ids are bound to nothing, but those of a file's earlier life are below its name.
+    after: segment.formatVersion === 0 ? Math.max(lastId, segment.segmentId - 1) : 0,
+    ...(end === undefined ? {} : { end }),
+    ...(onBytesRead === undefined ? {} : { onBytesRead }),
+  });
+}
+
+/** Whether a closed segment ends where its successor says, in the chain that it says. */
+export function isWhole({ segment, end, chain }: SegmentScanner, next: Link | undefined): boolean {
+  if (next === undefined) return true;
+  return end === next.previousEnd && (segment.formatVersion === 0 || chain === next.previousChain);
+}
+
+export interface LinkedSegment {
   readonly segment: Segment;
   readonly link: Link | undefined;
 }
@@ -195,7 +209,7 @@ const EMPTY_LOG: LogEnd = { end: 0, chain: 0, lastId: 0, tornBytes: 0 };
  * segment that is named by a link must be there, unless all before it are gone as well: segments are
  * checkpointed in order.
  */
-async function linkSegments(
+export async function linkSegments(
   files: SegmentFiles, blockBytes: number,
 ): Promise<{ chain: LinkedSegment[]; unused: Segment[] }> {
   const linked: LinkedSegment[] = [];
@@ -252,14 +266,10 @@ function assertIsFirst(
   throw new WalError('WAL_CORRUPT', message, { segmentId: missing, offset: 0 });
 }
 
-async function readFirstLink(segment: Segment): Promise<Link | undefined> {
+export async function readFirstLink(segment: Segment): Promise<Link | undefined> {
   const bytes = Buffer.alloc(LINK_LENGTH);
   await readFully(segment.file, bytes, segment.start);
   return decodeLink(bytes, 0, segment.seed, segment.start);
-}
-
-function isChain(segment: Segment, scanner: SegmentScanner, next: Link): boolean {
-  return segment.formatVersion === 0 || scanner.chain === next.previousChain;
 }
 
 async function totalSize(chain: readonly LinkedSegment[]): Promise<number> {

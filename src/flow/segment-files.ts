@@ -5,8 +5,11 @@ import { parseSegmentName, TAIL_FILE_NAME } from '../contracts/segment-name.js';
 import type { FileHandle, FileManager } from '../files/file-manager.js';
 import { readFully } from '../files/transfer.js';
 import { Segment } from '../segment/segment.js';
+import { SharedSegment } from '../segment/shared-segment.js';
 
 const BLOCK_BYTES = 64 * 1024;
+
+const SegmentOf = { read: SharedSegment, write: Segment };
 
 /** What a directory holds, before any record has been looked at. */
 export interface SegmentFiles {
@@ -21,9 +24,10 @@ export interface SegmentFiles {
 
 /**
  * Reads the header of every segment file. Changes nothing. The caller closes the segments' files, also after an error.
+ * Without `write` the directory may be another process's, which goes on using the files.
  */
 export async function readSegmentFiles(
-  fileManager: FileManager, directory: string, opened: FileHandle[],
+  fileManager: FileManager, directory: string, opened: FileHandle[], access: 'read' | 'write' = 'write',
 ): Promise<SegmentFiles> {
   const names = await fileManager.list(directory);
   const files: SegmentFiles = { segments: [], spares: [], aliases: [], hasTailCopy: names.includes(TAIL_FILE_NAME) };
@@ -35,13 +39,13 @@ export async function readSegmentFiles(
   ours.sort((a, b) => Number(a.checkpointed) - Number(b.checkpointed) || a.id - b.id);
   const identities = new Set<string>();
   for (const { name, id, checkpointed } of ours) {
-    const file = await fileManager.open(path.join(directory, name), { access: 'write', durableWrites: true });
+    const file = await fileManager.open(path.join(directory, name), { access, durableWrites: access === 'write' });
     opened.push(file);
     const header = await readHeader(file, id, checkpointed);
     const identity = header === undefined ? name : `${header.formatVersion} ${header.segmentId ?? id} ${header.seed}`;
     if (identities.has(identity)) files.aliases.push(name);
     else if (header === undefined || checkpointed) files.spares.push(name);
-    else files.segments.push(new Segment(header, header.segmentId ?? id, name, file));
+    else files.segments.push(new SegmentOf[access](header, header.segmentId ?? id, name, file));
     identities.add(identity);
   }
   files.segments.sort((a, b) => a.segmentId - b.segmentId);

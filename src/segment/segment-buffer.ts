@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.js';
 import { writeU32 } from '../base/bytes.js';
+import { crc32Combine } from '../base/crc32.js';
 import type { WalError } from '../base/errors.js';
 import type { ChunkRecord } from '../contracts/entry.js';
 import { LogPosition } from '../contracts/log-position.js';
@@ -9,7 +10,8 @@ import type { Segment } from './segment.js';
 
 /** Who waits for a commit. Exactly one of the two is called, once. */
 export interface CommitWaiter {
-  durable(): void;
+  /** The entry is as safe as was asked for. */
+  committed(): void;
   failed(error: WalError): void;
 }
 
@@ -22,9 +24,35 @@ export interface Flush {
   readonly blocks: readonly Buffer[];
   /** How many entries it completes. */
   readonly entryCount: number;
-  /** Behind the last of them. */
+  /** Behind the last entry that has been completed, now or before. */
   readonly committedEnd: number;
+  /** The id of that entry. */
+  readonly committedId: number;
+  /** Those who wait until it is durable. */
   readonly waiters: readonly CommitWaiter[];
+  /** Those who wait until it has been handed to the operating system. */
+  readonly orderedWaiters: readonly CommitWaiter[];
+  /** The header of a chunk whose length was unknown when it was written. */
+  readonly patch: Patch | undefined;
+}
+
+/** Bytes that take the place of others, written in an earlier flush and not committed yet. */
+export interface Patch {
+  readonly offset: number;
+  readonly bytes: Buffer;
+}
+
+/** A chunk that is being written. */
+interface OpenChunk {
+  readonly position: LogPosition;
+  /** Undefined until the chunk ends, if nobody knew. */
+  readonly length: number | undefined;
+  written: number;
+  /** Of the header and the data so far; of the data alone if the length is not known. */
+  crc: number;
+  /** Where the header stands in memory, as long as no flush has been taken. */
+  readonly header: Buffer;
+  readonly taken: number;
 }
 
 /** Where an entry began, to go back to if it is rolled back. */
@@ -57,12 +85,17 @@ export class SegmentBuffer {
   #committedEnd: number;
   #entryCount = 0;
   #waiters: CommitWaiter[] = [];
+  #orderedWaiters: CommitWaiter[] = [];
+  #committedId = 0;
+  /** How many entries of a batch are complete but for the end of the batch. */
+  #joined = 0;
+  #patch: Patch | undefined;
   #markDue = true;
   /** The mark of the next flush: room has been left for it, its content is known when the flush is taken. */
   #mark: { readonly block: Buffer; readonly at: number; readonly offset: number } | undefined;
   #endsWithLink = false;
   #entryChain = 0;
-  #chunk: { readonly position: LogPosition; readonly length: number; written: number; crc: number } | undefined;
+  #chunk: OpenChunk | undefined;
 
   constructor(segment: Segment, pool: BlockPool, offset: number, chain: number) {
     this.segment = segment;
@@ -89,7 +122,12 @@ export class SegmentBuffer {
   }
 
   get hasWaiters(): boolean {
-    return this.#waiters.length > 0;
+    return this.#waiters.length > 0 || this.#orderedWaiters.length > 0;
+  }
+
+  /** Behind the last complete entry. */
+  get committedEnd(): number {
+    return this.#committedEnd;
   }
 
   /**
@@ -145,22 +183,29 @@ export class SegmentBuffer {
     return { position, crc, length: data.length };
   }
 
-  /** Begins a chunk whose data comes in pieces. */
-  beginChunk(length: number): void {
+  /** Begins a chunk whose data comes in pieces, and whose length may be known only when it ends. */
+  beginChunk(length: number | undefined): void {
     assert(this.#chunk === undefined, 'one chunk is open at a time');
     this.#writeMarkIfDue();
     const at = this.#reserve(format.CHUNK_HEADER_LENGTH);
-    format.encodeChunkHeader(this.#block(), at, length);
-    const crc = format.CHUNK_CHECKSUM.begin(length, this.segment.seed, this.offset);
-    const position = new LogPosition(this.segment.segmentId, this.offset);
-    this.#chunk = { position, length, written: 0, crc };
+    const block = this.#block();
+    format.encodeChunkHeader(block, at, length ?? 0);
+    this.#chunk = {
+      position: new LogPosition(this.segment.segmentId, this.offset),
+      length,
+      written: 0,
+      crc: length === undefined ? 0 : format.CHUNK_CHECKSUM.begin(length, this.segment.seed, this.offset),
+      header: block.subarray(at, at + format.CHUNK_HEADER_LENGTH),
+      taken: this.#flushesTaken,
+    };
     this.#advance(format.CHUNK_HEADER_LENGTH);
   }
 
   /** Copies more of the open chunk's data. */
   writeChunkData(data: Uint8Array): void {
     const chunk = this.#openChunk();
-    assert(chunk.written + data.length <= chunk.length, 'a chunk takes no more than its length');
+    const room = chunk.length ?? format.MAX_CHUNK_LENGTH;
+    assert(chunk.written + data.length <= room, 'a chunk takes no more than its length');
     chunk.crc = format.CHUNK_CHECKSUM.update(chunk.crc, data);
     chunk.written += data.length;
     for (let from = 0; from < data.length;) {
@@ -173,8 +218,10 @@ export class SegmentBuffer {
   }
 
   endChunk(): ChunkRecord {
-    const { position, length, written, crc } = this.#openChunk();
-    assert(written === length, 'a chunk ends when all of its data is there');
+    const chunk = this.#openChunk();
+    const { position, written: length } = chunk;
+    assert(length === (chunk.length ?? length), 'a chunk ends when all of its data is there');
+    const crc = chunk.length === undefined ? this.#setLength(chunk) : chunk.crc;
     const at = this.#reserve(4);
     writeU32(this.#block(), crc, at);
     this.#advance(4);
@@ -183,18 +230,23 @@ export class SegmentBuffer {
     return { position, crc, length };
   }
 
-  /** Completes the open entry. `waiter` hears when the disk holds it. */
-  endEntry(id: number, waiter: CommitWaiter): void {
-    assert(this.#chunk === undefined, 'an entry ends behind a complete chunk');
-    this.#writeMarkIfDue();
-    const at = this.#reserve(format.END_LENGTH);
-    format.encodeEnd(this.#block(), at, this.#entryChain);
-    this.#advance(format.END_LENGTH);
-    this.chain = this.#entryChain;
+  /** Completes the open entry, and with it the batch it is the last of. `waiter` hears when the disk holds it. */
+  endEntry(id: number, waiter: CommitWaiter, isDurable: boolean): void {
+    this.#writeEnd(format.END_MARKER);
     this.#committedEnd = this.offset;
-    this.#entryCount++;
+    this.#committedId = id;
+    this.#entryCount += 1 + this.#joined;
+    this.#joined = 0;
     this.segment.lastId = id;
-    this.#waiters.push(waiter);
+    if (isDurable) this.#waiters.push(waiter);
+    else this.#orderedWaiters.push(waiter);
+  }
+
+  /** Ends the open entry and begins the next of its batch, which has the id `nextId`. */
+  joinEntry(nextId: number): void {
+    this.#writeEnd(format.JOIN_MARKER);
+    this.#joined++;
+    this.beginEntry(nextId);
   }
 
   /** Whether bytes of the entry begun at `savepoint` have been taken for a flush. */
@@ -213,6 +265,8 @@ export class SegmentBuffer {
     this.#lengths.length = Math.max(0, keep - 1);
     this.#used = taken ? 0 : savepoint.used;
     this.#chunk = undefined;
+    this.#patch = undefined;
+    this.#joined = 0;
     this.segment.end = savepoint.offset;
     this.chain = savepoint.chain;
     if (taken) this.#flushOffset = savepoint.offset;
@@ -238,12 +292,17 @@ export class SegmentBuffer {
       blocks: this.#blocks,
       entryCount: this.#entryCount,
       committedEnd: this.#committedEnd,
+      committedId: this.#committedId,
       waiters: this.#waiters,
+      orderedWaiters: this.#orderedWaiters,
+      patch: this.#patch,
     };
     this.#blocks = [];
     this.#lengths = [];
     this.#used = 0;
     this.#waiters = [];
+    this.#orderedWaiters = [];
+    this.#patch = undefined;
     this.#entryCount = 0;
     this.#mark = undefined;
     this.#markDue = true;
@@ -259,9 +318,32 @@ export class SegmentBuffer {
 
   /** The waiters that have not been taken with a flush; they are forgotten here. */
   takeWaiters(): readonly CommitWaiter[] {
-    const waiters = this.#waiters;
+    const waiters = [...this.#waiters, ...this.#orderedWaiters];
     this.#waiters = [];
+    this.#orderedWaiters = [];
     return waiters;
+  }
+
+  #writeEnd(marker: number): void {
+    assert(this.#chunk === undefined, 'an entry ends behind a complete chunk');
+    this.#writeMarkIfDue();
+    const at = this.#reserve(format.END_LENGTH);
+    format.encodeEnd(this.#block(), at, marker, this.#entryChain);
+    this.#advance(format.END_LENGTH);
+    this.chain = this.#entryChain;
+  }
+
+  /** Puts the length that is known at last into the chunk's header, and returns the chunk's checksum. */
+  #setLength({ position, written, crc, header, taken }: OpenChunk): number {
+    const { offset } = position;
+    if (taken === this.#flushesTaken) {
+      format.encodeChunkHeader(header, 0, written);
+    } else {
+      const bytes = Buffer.alloc(format.CHUNK_HEADER_LENGTH);
+      format.encodeChunkHeader(bytes, 0, written);
+      this.#patch = { offset, bytes };
+    }
+    return crc32Combine(format.CHUNK_CHECKSUM.begin(written, this.segment.seed, offset), crc, written);
   }
 
   #writeMarkIfDue(): void {

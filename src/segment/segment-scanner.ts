@@ -12,7 +12,7 @@ export interface EntryExtent {
 export interface ScanOptions {
   /** How many bytes are read at once. An entry of up to half of this is in memory when it is found. */
   readonly blockBytes: number;
-  /** Where the segment is known to end; otherwise it ends where its records do. */
+  /** Where the segment is known to end, behind a committed entry; otherwise it ends where its records do. */
   readonly end?: number;
   /** Entry ids in the segment are above this. */
   readonly after: number;
@@ -54,6 +54,10 @@ export class SegmentScanner {
   #at: number;
   /** How many bytes from `#at` must be in memory for the next step. */
   #needed = 1;
+  /** The chain behind, and the id of, the last entry, which may belong to a batch whose end has not been seen. */
+  #lastChain = 0;
+  #lastEntryId: number;
+  #inBatch = false;
   #entryStart = -1;
   #entryId = 0;
   #entryChain = 0;
@@ -71,7 +75,7 @@ export class SegmentScanner {
     this.#windowStart = this.#windowEnd = segment.start;
     this.end = segment.start;
     this.durableUpTo = segment.start;
-    this.lastId = options.after;
+    this.lastId = this.#lastEntryId = options.after;
   }
 
   /** Opens a scanner on `segment` and reads its first link. Read errors are errors, never the end of the log. */
@@ -81,6 +85,10 @@ export class SegmentScanner {
     scanner.#fileEnd = Math.min(size, options.end ?? size);
     if (segment.formatVersion !== 0) await scanner.#readFirstLink();
     return scanner;
+  }
+
+  get #isBounded(): boolean {
+    return this.#options.end !== undefined;
   }
 
   /** Where the segment's bytes end as far as this scanner looks. */
@@ -155,8 +163,8 @@ export class SegmentScanner {
   #acceptLink(link: format.Link & { readonly chain: number }): void {
     this.durableUpTo = Math.max(this.durableUpTo, this.#at);
     this.#at += format.LINK_LENGTH;
-    this.chain = link.chain;
-    this.lastId = Math.max(this.lastId, link.lastId);
+    this.chain = this.#lastChain = link.chain;
+    this.lastId = this.#lastEntryId = Math.max(this.lastId, link.lastId);
     this.end = this.#at;
   }
 
@@ -166,12 +174,13 @@ export class SegmentScanner {
     const isOpen = this.#entryStart >= 0;
     if (marker === format.CHUNK_MARKER && isOpen) return this.#whole(format.CHUNK_HEADER_LENGTH) ?? this.#beginChunk();
     if (marker === format.END_MARKER && isOpen) {
-      return this.#whole(format.endLengthOf(this.segment.formatVersion)) ?? this.#endEntry();
+      return this.#whole(format.endLengthOf(this.segment.formatVersion)) ?? this.#endEntry(true);
     }
     if (marker === format.ENTRY_MARKER && !isOpen) return this.#whole(format.ENTRY_LENGTH) ?? this.#beginEntry();
     if (this.#isFormat0) return 'end';
+    if (marker === format.JOIN_MARKER && isOpen) return this.#whole(format.END_LENGTH) ?? this.#endEntry(this.#isBounded);
     if (marker === format.MARK_MARKER) return this.#whole(format.MARK_LENGTH) ?? this.#mark();
-    if (marker === format.LINK_MARKER && !isOpen) return this.#whole(format.LINK_LENGTH) ?? this.#innerLink();
+    if (marker === format.LINK_MARKER && !isOpen && !this.#inBatch) return this.#whole(format.LINK_LENGTH) ?? this.#innerLink();
     return 'end';
   }
 
@@ -195,10 +204,10 @@ export class SegmentScanner {
   #beginEntry(): Step | undefined {
     const at = this.#at - this.#windowStart;
     const id = format.decodeEntryId(this.#window, at);
-    if (id <= this.lastId || !Number.isSafeInteger(id)) return 'end';
+    if (id <= this.#lastEntryId || !Number.isSafeInteger(id)) return 'end';
     this.#entryStart = this.#at;
     this.#entryId = id;
-    if (!this.#isFormat0) this.#entryChain = format.beginChain(this.chain, id, this.#at);
+    if (!this.#isFormat0) this.#entryChain = format.beginChain(this.#lastChain, id, this.#at);
     this.#at += format.ENTRY_LENGTH;
     return undefined;
   }
@@ -241,17 +250,23 @@ export class SegmentScanner {
     return undefined;
   }
 
-  #endEntry(): Step | undefined {
+  /** Ends an entry. One in the middle of a batch is committed where all that is scanned is known to be. */
+  #endEntry(isCommitted: boolean): Step | undefined {
     const at = this.#at - this.#windowStart;
     if (!this.#isFormat0) {
       if (format.decodeEndChain(this.#window, at) !== this.#entryChain) return 'end';
-      this.chain = this.#entryChain;
+      this.#lastChain = this.#entryChain;
     }
     this.#at += format.endLengthOf(this.segment.formatVersion);
     this.entry = { id: this.#entryId, start: this.#entryStart, end: this.#at };
-    this.end = this.#at;
-    this.lastId = this.#entryId;
+    this.#lastEntryId = this.#entryId;
     this.#entryStart = -1;
+    this.#inBatch = !isCommitted;
+    if (isCommitted) {
+      this.end = this.#at;
+      this.chain = this.#lastChain;
+      this.lastId = this.#entryId;
+    }
     return 'entry';
   }
 

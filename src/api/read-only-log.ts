@@ -1,0 +1,300 @@
+import { Serial } from '../base/async.js';
+import { show } from '../base/bytes.js';
+import { toWalError, WalError } from '../base/errors.js';
+import type { EntryId } from '../contracts/entry.js';
+import { LogPosition } from '../contracts/log-position.js';
+import { resolveOptions, type ResolvedOptions } from '../contracts/options.js';
+import type { FileManager } from '../files/file-manager.js';
+import { lastIdBefore, viewLog, type LogView } from '../flow/log-view.js';
+import { openScanner, type LinkedSegment } from '../flow/recovery.js';
+import { findClosedEnd, findLastEnd } from '../flow/segment-end.js';
+import { ChunkSource } from '../segment/chunk-source.js';
+import { SegmentReader, type Entry } from '../segment/segment-reader.js';
+import type { RecoveredSegment, Segment } from '../segment/segment.js';
+import { ChunkReader } from './chunk-reader.js';
+
+/**
+ * How a log is read that is not opened for writing.
+ *
+ * @example
+ * const small: ReadOnlyOptions = { fileManager: options.fileManager, bufferBytes: 64 * 1024 };
+ * const reader = await WriteAheadLog.openReadOnly('my-log', small);
+ * await reader.close();
+ */
+export interface ReadOnlyOptions {
+  /** Where the log is stored. Only `list` and `open` for reading are used. Default: a NodeFileManager. */
+  fileManager?: FileManager;
+  /** The size in bytes of the blocks that are read. 4 KiB to 64 MiB; default 1 MiB. */
+  bufferBytes?: number;
+}
+
+/**
+ * Which entries are wanted.
+ *
+ * @example
+ * await log.append(['a', 'b']);
+ * const reader = await WriteAheadLog.openReadOnly('my-log', options);
+ * const wanted: ReadOptions = { from: 1, signal: AbortSignal.timeout(10_000) };
+ * for await (const entry of reader.entries(wanted)) console.log(entry.id); // 1
+ * await reader.close();
+ */
+export interface ReadOptions {
+  /** The first entry id wanted. Default: the oldest there is. */
+  from?: EntryId;
+  /** Ends the reading with its reason. */
+  signal?: AbortSignal;
+}
+
+/**
+ * A segment as a reader found it.
+ *
+ * @example
+ * const reader = await WriteAheadLog.openReadOnly('my-log', options);
+ * const [first]: readonly SegmentInfo[] = reader.segments;
+ * console.log(first.name, first.state, first.size); // wal-1 last 65536
+ * await reader.close();
+ */
+export interface SegmentInfo extends RecoveredSegment {
+  /** The name of its file. */
+  readonly name: string;
+  /** Whether a successor says where it ends. Only the last can go on. */
+  readonly state: 'closed' | 'last';
+  /** The offset at which its entries end. */
+  readonly end: number;
+  /** The highest id given out by then, where that is known without reading the segment: not in format 0. */
+  readonly lastId: EntryId | undefined;
+  /** The length of its file. */
+  readonly size: number;
+}
+
+/**
+ * A log that is only read: while another process owns it, from a copy, or from a read-only file system. Nothing is
+ * locked, written, created or removed. It shows the log as it was when it was opened, or at the last `refresh()`.
+ *
+ * What its owner has checkpointed meanwhile may be gone: reading it rejects with `WAL_POSITION_GONE`.
+ *
+ * @example
+ * await log.append('hello');
+ * const reader = await WriteAheadLog.openReadOnly('my-log', options); // although `log` has it open
+ * await log.append('world');
+ * await reader.refresh();
+ * for await (const entry of reader) console.log(entry.id, `${(await entry.readAllChunks())[0]}`.length);
+ * await reader.close();
+ */
+export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
+  readonly #directory: string;
+  readonly #options: ResolvedOptions;
+  readonly #looking = new Serial();
+  /** Every segment whose file is open: also those of earlier views that somebody still reads. */
+  readonly #open = new Set<Segment>();
+  #view!: LogView;
+  #segments: readonly SegmentInfo[] = [];
+  #isClosed = false;
+
+  private constructor(directory: string, options: ResolvedOptions) {
+    this.#directory = directory;
+    this.#options = options;
+  }
+
+  /** @internal */
+  static async open(directory: string, options?: ReadOnlyOptions): Promise<ReadOnlyLog> {
+    const log = new ReadOnlyLog(directory, resolveOptions(options));
+    await log.refresh();
+    return log;
+  }
+
+  /** The segments that hold the log, oldest first. */
+  get segments(): readonly SegmentInfo[] {
+    return this.#segments;
+  }
+
+  /** The names of segment files that hold nothing: checkpointed ones, and those kept for later. */
+  get spares(): readonly string[] {
+    return this.#view.spares;
+  }
+
+  /** Where the log ends. */
+  get end(): LogPosition {
+    return new LogPosition(this.#view.segments.at(-1)?.segment.segmentId ?? 0, this.#view.last.end);
+  }
+
+  /** The highest id given out, as far as the log knows. */
+  get lastId(): EntryId {
+    return this.#view.last.lastId;
+  }
+
+  /**
+   * Up to this id the log's own records prove that every entry is durable. Entries above it are whole too, but a loss
+   * of power may still take them. 0 where there is no such record: in format 0.
+   */
+  get provenId(): EntryId {
+    return this.#view.last.provenId;
+  }
+
+  /** Bytes behind the end that belong to an entry that is not complete, or not yet. */
+  get tornBytes(): number {
+    return this.#view.last.tornBytes;
+  }
+
+  /** Whether a recovery was interrupted in its work, or is at it: the next may find more entries than this reader. */
+  get isRepairPending(): boolean {
+    return this.#view.isRepairPending;
+  }
+
+  /**
+   * Every whole entry in id order, as the LogManager gets it. An entry can be read until the next one is asked for.
+   *
+   * Throws `WAL_POSITION_GONE` if entries from `from` on have been checkpointed, or are while this reads; `WAL_CORRUPT`
+   * at damage, once the entries before it have been given; `WAL_CLOSED`; the signal's reason.
+   *
+   * @example
+   * await log.append(['a', 'chunk']);
+   * const reader = await WriteAheadLog.openReadOnly('my-log', options);
+   * for await (const entry of reader.entries({ from: 1 })) console.log((await entry.readAllChunks()).length); // 2
+   * await reader.close();
+   */
+  async *entries({ from, signal }: ReadOptions = {}): AsyncGenerator<Entry, void, void> {
+    assertId(from);
+    this.#assertOpen();
+    const view = this.#view;
+    const { segments } = view;
+    for (const { segment } of segments) segment.pin();
+    try {
+      assertNotGone(from, segments.at(0));
+      for (let i = 0; i < segments.length; i++) {
+        const isWanted = from === undefined || (segments[i + 1]?.link?.lastId ?? from) >= from;
+        if (!isWanted) continue;
+        for await (const entry of this.#entriesOf(i, view)) {
+          signal?.throwIfAborted();
+          if (from === undefined || entry.id >= from) yield entry;
+        }
+      }
+    } finally {
+      for (const { segment } of segments) segment.unpin();
+    }
+  }
+
+  /** As `entries()`. */
+  [Symbol.asyncIterator](): AsyncGenerator<Entry, void, void> {
+    return this.entries();
+  }
+
+  /**
+   * Opens the chunk at `position` for reading. Rejects with `WAL_POSITION_GONE` if there is nothing, not yet or not any
+   * more; with `WAL_CORRUPT` if no chunk begins there; with `WAL_CLOSED`. So do the reader's own methods.
+   *
+   * @example
+   * const { chunks: [chunk] } = await log.append('hello');
+   * const reader = await WriteAheadLog.openReadOnly('my-log', options);
+   * const bytes = await (await reader.readAt(chunk.position)).readAll();
+   * console.log(Buffer.from(bytes).toString()); // hello
+   * await reader.close();
+   */
+  async readAt(position: LogPosition): Promise<ChunkReader> {
+    if (!(position instanceof LogPosition)) {
+      throw new TypeError(`position must be a LogPosition, not ${show(position)}`);
+    }
+    this.#assertOpen();
+    const { segmentId, offset } = position;
+    const segment = this.#view.segments.find((linked) => linked.segment.segmentId === segmentId)?.segment;
+    const end = this.#segments.find((info) => info.segmentId === segmentId)?.end ?? 0;
+    if (segment === undefined || offset < segment.start || offset >= end) throw gone(position);
+    segment.pin();
+    try {
+      return new ChunkReader(segment, await ChunkSource.open(segment, position, end));
+    } catch (error) {
+      segment.unpin();
+      throw error;
+    }
+  }
+
+  /**
+   * Looks again, for what has been added since. What is being read goes on as it began.
+   *
+   * @example
+   * const reader = await WriteAheadLog.openReadOnly('my-log', options);
+   * await log.append('new');
+   * await reader.refresh();
+   * console.log(reader.lastId); // 1
+   * await reader.close();
+   */
+  refresh(): Promise<void> {
+    return this.#looking.run(async () => {
+      this.#assertOpen();
+      try {
+        const view = await viewLog(this.#directory, this.#options);
+        for (const { segment } of view.segments) this.#open.add(segment);
+        this.#segments = describe(view);
+        const outdated = this.#view?.segments ?? [];
+        this.#view = view;
+        for (const { segment } of outdated) void segment.whenUnpinned().then(() => this.#close(segment));
+      } catch (error) {
+        throw toWalError(error, `the log in ${this.#directory} cannot be read`);
+      }
+    });
+  }
+
+  /** Lets go of the files. Whoever still reads is told `WAL_POSITION_GONE`. Idempotent. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#looking.idle();
+    for (const segment of this.#open) await this.#close(segment);
+  }
+
+  /** As `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async *#entriesOf(index: number, { segments, last }: LogView): AsyncGenerator<Entry, void, void> {
+    const { segment } = segments[index];
+    const { bufferBytes } = this.#options;
+    const before = lastIdBefore(segments[index]);
+    const next = segments[index + 1]?.link;
+    const isLast = index === segments.length - 1;
+    // Where it ends is settled first, so that nothing is shown of a batch that is not whole.
+    const { end, damage } = isLast ? last
+      : next === undefined ? await findLastEnd(segment, before, bufferBytes)
+        : await findClosedEnd(segment, next, before, bufferBytes);
+    yield* new SegmentReader(await openScanner(segment, bufferBytes, before, end), end);
+    if (damage !== undefined) throw damage;
+  }
+
+  async #close(segment: Segment): Promise<void> {
+    await segment.close();
+    this.#open.delete(segment);
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new WalError('WAL_CLOSED', 'the reader has been closed');
+  }
+}
+
+function describe({ segments, last }: LogView): SegmentInfo[] {
+  return segments.map(({ segment, size }, i) => {
+    const { segmentId, name, formatVersion, versionInfo } = segment;
+    const next = segments[i + 1]?.link;
+    const isLast = i === segments.length - 1;
+    const end = isLast ? last.end : next?.previousEnd ?? size;
+    const lastId = isLast ? last.lastId : next?.lastId;
+    return { segmentId, name, formatVersion, versionInfo, state: isLast ? 'last' : 'closed', end, lastId, size };
+  });
+}
+
+function assertNotGone(from: EntryId | undefined, oldest: LinkedSegment | undefined): void {
+  if (from === undefined || oldest === undefined || from > lastIdBefore(oldest)) return;
+  const message = `entries up to ${lastIdBefore(oldest)} have been checkpointed, and ${from} is among them`;
+  throw new WalError('WAL_POSITION_GONE', message, { segmentId: oldest.segment.segmentId });
+}
+
+function assertId(from: unknown): void {
+  if (from === undefined) return;
+  if (typeof from !== 'number') throw new TypeError(`from must be an entry id, not ${show(from)}`);
+  if (!Number.isSafeInteger(from) || from < 0) throw new RangeError(`from must be an entry id, not ${show(from)}`);
+}
+
+function gone({ segmentId, offset }: LogPosition): WalError {
+  const message = `nothing is stored at offset ${offset} of segment ${segmentId}: ` +
+    'it has been checkpointed, or is not there yet';
+  return new WalError('WAL_POSITION_GONE', message, { segmentId, offset });
+}

@@ -1,0 +1,80 @@
+import { WalError } from '../base/errors.js';
+import type { EntryId } from '../contracts/entry.js';
+import type { ResolvedOptions } from '../contracts/options.js';
+import type { FileHandle } from '../files/file-manager.js';
+import { linkSegments, type LinkedSegment } from './recovery.js';
+import { findLastEnd, type SegmentEnd } from './segment-end.js';
+import { readSegmentFiles } from './segment-files.js';
+
+/** How often a directory that changes while it is read is read again. */
+const ATTEMPTS = 100;
+
+export interface ViewedSegment extends LinkedSegment {
+  /** The length of its file. */
+  readonly size: number;
+}
+
+/** A log as its directory held it at one moment. The segments' files are open for reading. */
+export interface LogView {
+  /** The live segments, oldest first, each with the link that begins it. */
+  readonly segments: readonly ViewedSegment[];
+  /** Where the last of them ends. */
+  readonly last: SegmentEnd;
+  /** The names of files that hold nothing live. */
+  readonly spares: readonly string[];
+  /** Whether a recovery was interrupted while it was writing the log's tail again. */
+  readonly isRepairPending: boolean;
+}
+
+type ViewOptions = Pick<ResolvedOptions, 'fileManager' | 'bufferBytes'>;
+
+/** Looks into a directory that another process may be using. Changes nothing. */
+export async function viewLog(directory: string, options: ViewOptions): Promise<LogView> {
+  // A directory that cannot be read at all is nothing that moves.
+  await options.fileManager.list(directory);
+  let suspicion = '';
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const opened: FileHandle[] = [];
+    try {
+      return await look(directory, options, opened);
+    } catch (error) {
+      for (const file of opened) await file.close().catch(() => undefined);
+      if (hasMoved(error)) continue;
+      // A segment that goes while the others are looked at can make it seem damaged, but not twice in the same way.
+      if (!isDamage(error) || error.message === suspicion) throw error;
+      suspicion = error.message;
+    }
+  }
+  throw new WalError('WAL_IO', `the log in ${directory} changes faster than it can be read`);
+}
+
+/** The highest entry id before a segment, as far as its own beginning tells. */
+export function lastIdBefore({ segment, link }: LinkedSegment): EntryId {
+  return segment.formatVersion === 0 ? segment.segmentId - 1 : link?.lastId ?? 0;
+}
+
+async function look(directory: string, options: ViewOptions, opened: FileHandle[]): Promise<LogView> {
+  const files = await readSegmentFiles(options.fileManager, directory, opened, 'read');
+  const { chain, unused } = await linkSegments(files, options.bufferBytes);
+  const newest = chain.at(-1);
+  const last = newest === undefined
+    ? EMPTY_LOG : await findLastEnd(newest.segment, lastIdBefore(newest), options.bufferBytes);
+  const segments = [];
+  for (const linked of chain) segments.push({ ...linked, size: await linked.segment.size() });
+  const used = new Set(chain.map(({ segment }) => segment.file));
+  for (const file of opened) if (!used.has(file)) await file.close().catch(() => undefined);
+  const spares = [...files.spares, ...unused.map(({ name }) => name)];
+  return { segments, last, spares, isRepairPending: files.hasTailCopy };
+}
+
+const EMPTY_LOG: SegmentEnd = { end: 0, lastId: 0, provenId: 0, tornBytes: 0, damage: undefined };
+
+/** Whether a file had another name, or was another segment's, by the time it was looked at. */
+function hasMoved(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'WAL_POSITION_GONE';
+}
+
+function isDamage(error: unknown): error is WalError {
+  return error instanceof WalError && error.code === 'WAL_CORRUPT';
+}
