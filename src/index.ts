@@ -7,7 +7,7 @@
  * @module segmented-wal
  */
 export { WriteAheadLog } from './api/write-ahead-log.js';
-export type { LogManager, WalEvents, WalStats } from './api/write-ahead-log.js';
+export type { EntriesOptions, LogManager, WalEvents, WalStats } from './api/write-ahead-log.js';
 export { LogVoid } from './api/log-void.js';
 export { EntryWriter, ChunkWriter } from './api/entry-writer.js';
 export { ChunkReader } from './api/chunk-reader.js';
@@ -18,8 +18,8 @@ export type { RecoveryReport } from './flow/recovery.js';
 export { Entry, EntryChunk, SegmentReader } from './segment/segment-reader.js';
 export type { RecoveredSegment } from './segment/segment.js';
 export { LogPosition } from './contracts/log-position.js';
-export type { ChunkData, ChunkRecord, CommittedEntry, EntryId } from './contracts/entry.js';
-export type { RecoveryProgress, WalOptions } from './contracts/options.js';
+export type { ChunkData, ChunkRecord, CommitOptions, CommittedEntry, EntryId } from './contracts/entry.js';
+export type { RecoveryProgress, SyncMode, WalOptions } from './contracts/options.js';
 export { WalError } from './base/errors.js';
 export type { WalErrorCode } from './base/errors.js';
 export { NodeFileManager } from './files/node-file-manager.js';

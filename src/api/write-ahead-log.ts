@@ -12,6 +12,8 @@ import { ActiveSegment } from '../flow/active-segment.js';
 import { Checkpointer } from '../flow/checkpointer.js';
 import { CommitQueue } from '../flow/commit-queue.js';
 import { DirectorySync } from '../flow/directory-sync.js';
+import { EntryIterator } from '../flow/entry-iterator.js';
+import { LiveSegments } from '../flow/live-segments.js';
 import type { LogManagerOf } from '../flow/log-manager.js';
 import { closedError, LogWriter } from '../flow/log-writer.js';
 import { openForWriting, writeOpeningLink } from '../flow/opening.js';
@@ -19,7 +21,7 @@ import { Recovery, type RecoveredLog, type RecoveryReport, type RecoveryTarget }
 import { SegmentPool } from '../flow/segment-pool.js';
 import { BlockPool } from '../segment/block-pool.js';
 import { ChunkSource } from '../segment/chunk-source.js';
-import { SegmentReader } from '../segment/segment-reader.js';
+import { SegmentReader, type Entry } from '../segment/segment-reader.js';
 import { SegmentScanner } from '../segment/segment-scanner.js';
 import type { Segment } from '../segment/segment.js';
 import { ChunkReader } from './chunk-reader.js';
@@ -67,6 +69,24 @@ export interface WalEvents {
   segment: [{ segmentId: number }];
   /** A write or sync failed: the log must be shut down and recovered. */
   failed: [WalError];
+}
+
+/**
+ * What to iterate over.
+ *
+ * @example
+ * const options: EntriesOptions = { from: log.durableId + 1, follow: true, signal: AbortSignal.timeout(1000) };
+ * const next = log.entries(options).next();
+ * await log.append('hello');
+ * console.log((await next).value?.id); // 1
+ */
+export interface EntriesOptions {
+  /** The id to begin with; if it was skipped, the next one. Default: the oldest entry that is still there. */
+  readonly from?: EntryId;
+  /** Whether to wait for entries to come. Default: false. */
+  readonly follow?: boolean;
+  /** Ends the iteration with its reason. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -125,14 +145,12 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   readonly #pool: SegmentPool;
   readonly #checkpointer: Checkpointer;
   readonly #directorySync: DirectorySync;
-  /** The segments that can be read, by id. */
-  readonly #segments = new Map<number, Segment>();
+  readonly #segments = new LiveSegments();
   // Set while the log is opened, before anybody else has it.
   #lock: DirectoryLock | undefined;
   #recovery!: RecoveryReport;
   #active!: ActiveSegment;
   #writer!: LogWriter;
-  #abandoned: ReadonlySet<Segment> = new Set();
   #shutdown: Promise<void> | undefined;
 
   private constructor(directory: string, manager: LogManager, options: ResolvedOptions, environment: Environment) {
@@ -149,10 +167,11 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     this.#pool = new SegmentPool(directory, options, this.#directorySync, environment);
     this.#checkpointer = new Checkpointer(this.#pool, environment, {
       persist: (segment) => this.#persist(segment),
-      onCheckpointed: (segmentId, lastId) => {
+      onCheckpointed: (segment) => {
         // From here on nobody new can pin the segment: its file is about to be used again.
-        this.#segments.delete(segmentId);
-        this.#report('checkpoint', { segmentId, lastId });
+        this.#segments.remove(segment);
+        this.#segments.gone(segment.lastId);
+        this.#report('checkpoint', { segmentId: segment.segmentId, lastId: segment.lastId });
       },
       onFailed: (error, segmentId, attempt, retryInMs) => {
         this.#report('checkpointFailed', { error, segmentId, attempt, retryInMs });
@@ -272,6 +291,36 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
         this.#writer.appendBatch(batch, length, durable, resolve, reject);
       } else resolve(this.#appendLarge(batch, options));
     });
+  }
+
+  /**
+   * The durable entries in the order of their ids, from `from` on or from the oldest that is still there. With `follow`
+   * it does not end at the last one but goes on with those to come, as soon as they are durable and never before.
+   * The segment that is being read is not recycled meanwhile; the ones behind it may be, unless there is a `hold`.
+   * An entry can be read until the next is asked for.
+   *
+   * Reading rejects with `WAL_POSITION_GONE` if an entry to come has been checkpointed already or the log was cut behind
+   * one that has been read; with `WAL_OUT_OF_RANGE` if `from` has not been given out and nobody follows; with
+   * `WAL_CORRUPT`, `WAL_FAILED`, or the signal's reason. At a shutdown a follower comes to its end.
+   *
+   * @example
+   * await log.appendBatch(['one', 'two', 'three']);
+   * for await (const entry of log.entries({ from: 2 })) {
+   *   console.log(entry.id, `${(await entry.readAllChunks()).join()}`); // 2 two, then 3 three
+   * }
+   */
+  entries(options: EntriesOptions = {}): AsyncIterableIterator<Entry> {
+    const { from, follow = false } = options;
+    if (from !== undefined) assertId('from', from);
+    if (typeof follow !== 'boolean') throw new TypeError(`follow must be a boolean, not ${show(follow)}`);
+    const parts = {
+      segments: this.#segments,
+      durableId: this.#queue.durableId,
+      blockBytes: this.#options.bufferBytes,
+      closed: () => this.#queue.failure ?? (this.#shutdown === undefined ? undefined : closedError()),
+    };
+    if (from !== undefined && from > this.#active.nextId && !follow) throw futureError('from', from, this.#active.nextId);
+    return new EntryIterator(parts, from, follow, signalOf(options));
   }
 
   /**
@@ -433,7 +482,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     const events = {
       onSealed: (segment: Segment) => this.#checkpointer.enqueue(segment),
       onChanged: (segment: Segment) => {
-        this.#segments.set(segment.segmentId, segment);
+        this.#segments.add(segment);
         this.#report('segment', { segmentId: segment.segmentId });
       },
       onSuccessor: (error: WalError | undefined) => {
@@ -446,8 +495,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     await writeOpeningLink(buffer, recovered, parts);
     // Before anything else is awaited: segments are checkpointed in order, and the active one may be closed soon.
     const closed = recovered.segments.filter((segment) => segment !== buffer.segment);
-    this.#abandoned = new Set(closed.filter((segment) => recovered.abandoned.has(segment)));
-    for (const segment of [...closed, buffer.segment]) this.#segments.set(segment.segmentId, segment);
+    this.#segments.gone(recovered.goneId);
+    for (const segment of [...closed, buffer.segment]) this.#segments.add(segment);
     for (const segment of closed) this.#checkpointer.enqueue(segment);
     const live = new Set([...closed, buffer.segment].map(({ file }) => file));
     for (const file of opened) if (!live.has(file)) await file.close().catch(() => undefined);
@@ -467,7 +516,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     await this.#queue.landed();
     this.#queue.durableId.end(closedError());
     await this.#active.close();
-    for (const segment of this.#segments.values()) await segment.close();
+    for (const segment of this.#segments) await segment.close();
     // A lock that cannot be given up goes with the process; there is nothing the caller could do about it.
     await this.#lock?.release().catch(() => undefined);
   }
@@ -499,7 +548,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
 
   /** Hands a closed segment to the owner, unless it holds nothing that the owner wants. */
   async #persist(segment: Segment): Promise<void> {
-    if (this.#abandoned.has(segment) || segment.lastId === 0) return;
+    if (segment.isAbandoned || segment.lastId === 0) return;
     const scanner = await SegmentScanner.open(segment, {
       blockBytes: Math.min(this.#options.bufferBytes, CHECKPOINT_BLOCK_BYTES),
       end: segment.durableEnd,
@@ -572,4 +621,8 @@ function goneError({ segmentId, offset }: LogPosition): WalError {
   const message = `nothing is stored at offset ${offset} of segment ${segmentId}: ` +
     'it has been checkpointed, or was never written by this log';
   return new WalError('WAL_POSITION_GONE', message, { segmentId, offset });
+}
+
+function futureError(name: string, id: EntryId, nextId: EntryId): WalError {
+  return new WalError('WAL_OUT_OF_RANGE', `${name} is ${id}, but the next entry will be ${nextId}`);
 }

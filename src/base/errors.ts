@@ -22,6 +22,8 @@ export type WalErrorCode =
   | 'WAL_UNSUPPORTED_VERSION'
   /** Nothing is stored at this position any more, or not yet. */
   | 'WAL_POSITION_GONE'
+  /** An entry id that has not been given out yet. */
+  | 'WAL_OUT_OF_RANGE'
   /** Another opening owns the directory. */
   | 'WAL_LOCKED'
   /** The file system is mounted read-only. */

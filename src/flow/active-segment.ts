@@ -141,6 +141,7 @@ export class ActiveSegment {
     this.buffer.writeLink(link, drawNonce(environment), {
       // Only now may the closed segment go: the highest id and the place where it ended are on record elsewhere.
       committed: () => {
+        closed.segment.isSealed = true;
         events.onSealed(closed.segment);
         sealing.resolve();
       },

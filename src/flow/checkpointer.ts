@@ -1,7 +1,6 @@
 import { toWalError, type WalError } from '../base/errors.js';
 import type { Environment } from '../base/environment.js';
 import { deferred, type Deferred } from '../base/async.js';
-import type { EntryId } from '../contracts/entry.js';
 import type { Segment } from '../segment/segment.js';
 import type { SegmentPool } from './segment-pool.js';
 
@@ -11,7 +10,7 @@ const LONGEST_PAUSE_MS = 30_000;
 export interface CheckpointerEvents {
   /** Persists a segment's entries. When it resolves they are safe outside the log. */
   persist(segment: Segment): Promise<void>;
-  onCheckpointed(segmentId: number, lastId: EntryId): void;
+  onCheckpointed(segment: Segment): void;
   /** `attempt` counts from 1; the next comes after `retryInMs`. */
   onFailed(error: WalError, segmentId: number, attempt: number, retryInMs: number): void;
 }
@@ -82,7 +81,7 @@ export class Checkpointer {
     this.#segments.shift();
     this.#persisted = undefined;
     this.lastError = undefined;
-    this.#events.onCheckpointed(segment.segmentId, segment.lastId);
+    this.#events.onCheckpointed(segment);
     // A reader may keep its file for as long as it likes; the segments behind need not wait for that.
     this.#pool.recycle(segment).catch((error: unknown) => {
       this.lastError = toWalError(error, `the file of segment ${segment.segmentId} cannot be recycled`);

@@ -57,5 +57,5 @@ export function writeOpeningLink(
 function canGoOn(last: Segment, log: RecoveredLog, options: ResolvedOptions): boolean {
   if (last.formatVersion === 0) return false;
   if (last.lastId === 0) return true;
-  return !log.abandoned.has(last) && log.end + LINK_LENGTH <= options.preallocateBytes;
+  return !last.isAbandoned && log.end + LINK_LENGTH <= options.preallocateBytes;
 }

@@ -42,13 +42,13 @@ export interface RecoveryTarget {
 export interface RecoveredLog {
   /** The live segments in order; the last may go on. Their files are open. */
   readonly segments: readonly Segment[];
-  /** Those of them whose entries the owner does not want. */
-  readonly abandoned: ReadonlySet<Segment>;
   /** Where the last segment ends, and the chain there. */
   readonly end: number;
   readonly chain: number;
   /** The highest entry id ever given out, as far as the log knows. */
   readonly lastId: EntryId;
+  /** The highest id whose entry may have been checkpointed. */
+  readonly goneId: EntryId;
   readonly spares: readonly string[];
   readonly aliases: readonly string[];
   readonly entries: number;
@@ -62,7 +62,6 @@ export class Recovery {
   readonly #options: ResolvedOptions;
   readonly #target: RecoveryTarget;
   readonly #opened: FileHandle[];
-  readonly #abandoned = new Set<Segment>();
   #entries = 0;
   #bytesRead = 0;
   #totalBytes = 0;
@@ -91,7 +90,7 @@ export class Recovery {
     return {
       ...end,
       segments: chain.map(({ segment }) => segment),
-      abandoned: this.#abandoned,
+      goneId: goneBefore(chain[0]),
       spares: [...files.spares, ...unused.map(({ name }) => name)],
       aliases: files.aliases,
       entries: this.#entries,
@@ -101,9 +100,11 @@ export class Recovery {
 
   /** Recovers a segment that has a successor, whose link says where it ends. Returns the highest id so far. */
   async #recoverClosed(segment: Segment, next: Link | undefined, lastId: EntryId): Promise<EntryId> {
+    segment.isSealed = true;
     if (!(await this.#target.shouldRecover(segment))) {
-      this.#abandoned.add(segment);
-      return next?.lastId ?? lastId;
+      segment.isAbandoned = true;
+      segment.lastId = next?.lastId ?? lastId;
+      return segment.lastId;
     }
     const scanner = await this.#scan(segment, lastId, next?.previousEnd);
     await this.#deliver(scanner);
@@ -137,7 +138,7 @@ export class Recovery {
       await segment.file.sync();
     }
     const isWanted = await this.#target.shouldRecover(segment);
-    if (!isWanted) this.#abandoned.add(segment);
+    if (!isWanted) segment.isAbandoned = true;
     else if (last > 0) await this.#deliver(await this.#scan(segment, lastId, end));
     segment.end = segment.durableEnd = end;
     segment.lastId = last;
@@ -200,6 +201,12 @@ interface LogEnd {
   readonly chain: number;
   readonly lastId: EntryId;
   readonly tornBytes: number;
+}
+
+/** The highest id given out before a log's first segment. */
+function goneBefore(first: LinkedSegment | undefined): EntryId {
+  if (first === undefined) return 0;
+  return first.link?.lastId ?? first.segment.segmentId - 1;
 }
 
 const EMPTY_LOG: LogEnd = { end: 0, chain: 0, lastId: 0, tornBytes: 0 };

@@ -96,6 +96,11 @@ export class SegmentScanner {
     return this.#fileEnd;
   }
 
+  /** The segment has grown, or is now known to reach, up to `end`, behind a committed entry. For a bounded scanner. */
+  extend(end: number): void {
+    this.#fileEnd = end;
+  }
+
   /** Bytes behind `end` that belong to an entry that never got its end. */
   get tornBytes(): number {
     return this.#at - this.end;

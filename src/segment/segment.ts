@@ -45,6 +45,10 @@ export class Segment implements RecoveredSegment {
   durableEnd: number;
   /** The id of the last entry in it, 0 if there is none. */
   lastId = 0;
+  /** Whether the log has gone on in another segment, durably: nothing will be added to this one. */
+  isSealed = false;
+  /** Whether its owner does not want its entries. */
+  isAbandoned = false;
   #pins = 0;
   #unpinned: Deferred<void> | undefined;
   #reads = 0;

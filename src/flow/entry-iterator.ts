@@ -1,0 +1,169 @@
+import { Serial } from '../base/async.js';
+import { WalError } from '../base/errors.js';
+import type { EntryId } from '../contracts/entry.js';
+import { damaged, Entry } from '../segment/segment-reader.js';
+import { SegmentScanner } from '../segment/segment-scanner.js';
+import type { Segment } from '../segment/segment.js';
+import type { DurableId } from './durable-id.js';
+import type { LiveSegments } from './live-segments.js';
+
+export interface EntryIteratorParts {
+  readonly segments: LiveSegments;
+  readonly durableId: DurableId;
+  readonly blockBytes: number;
+  /** Why nothing can be read any more, if so. */
+  closed(): WalError | undefined;
+}
+
+/**
+ * Goes through the durable entries in the order of their ids, and can wait for those to come. Keeps the segment it
+ * reads from being recycled, and no other.
+ */
+export class EntryIterator implements AsyncIterableIterator<Entry> {
+  readonly #parts: EntryIteratorParts;
+  readonly #isFollowing: boolean;
+  readonly #abort = new AbortController();
+  readonly #signal: AbortSignal | undefined;
+  readonly #serial = new Serial();
+  #waiting = 0;
+  /** The id of the next entry, or below it if ids were skipped. */
+  #next: EntryId;
+  #segment: Segment | undefined;
+  #scanner: SegmentScanner | undefined;
+  #cutsSeen: number;
+  #isDone = false;
+
+  constructor(parts: EntryIteratorParts, from: EntryId | undefined, follow: boolean, signal: AbortSignal | undefined) {
+    this.#parts = parts;
+    this.#isFollowing = follow;
+    this.#signal = signal;
+    this.#next = from ?? parts.segments.goneId + 1;
+    this.#cutsSeen = parts.segments.cuts.length;
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<Entry, undefined>> {
+    const entry = this.#waiting === 0 ? this.#entryInMemory() : undefined;
+    if (entry !== undefined) return Promise.resolve({ done: false, value: entry });
+    this.#waiting++;
+    return this.#serial.run(() => this.#advance()).finally(() => this.#waiting--);
+  }
+
+  /** Ends the iteration, also for a `next` that is waiting. */
+  async return(): Promise<IteratorResult<Entry, undefined>> {
+    this.#isDone = true;
+    this.#abort.abort();
+    await this.#serial.run(async () => this.#end());
+    return { done: true, value: undefined };
+  }
+
+  readonly #onAbort = (): void => this.#abort.abort();
+
+  /** Most entries come with the block before them: they are not worth a turn of their own. */
+  #entryInMemory(): Entry | undefined {
+    const { segments, closed } = this.#parts;
+    const isUsual = !this.#isDone && !this.#signal?.aborted && this.#cutsSeen === segments.cuts.length;
+    if (!isUsual || closed() !== undefined || this.#scanner?.step() !== 'entry') return undefined;
+    return this.#take(this.#scanner);
+  }
+
+  async #advance(): Promise<IteratorResult<Entry, undefined>> {
+    try {
+      for (;;) {
+        const { version } = this.#parts.durableId;
+        const value = this.#isDone ? undefined : await this.#read();
+        if (value !== undefined) return { done: false, value };
+        if (this.#isDone || !this.#isFollowing) break;
+        await this.#parts.durableId.changed(version, this.#abort.signal);
+      }
+    } catch (error) {
+      this.#rethrow(error);
+    }
+    this.#end();
+    return { done: true, value: undefined };
+  }
+
+  /** Whatever went wrong, what ended the iteration is what its user hears of, if there is anything to hear. */
+  #rethrow(error: unknown): void {
+    this.#end();
+    this.#signal?.throwIfAborted();
+    const closed = this.#parts.closed();
+    const isExpected = closed === undefined || (this.#isFollowing && closed.code === 'WAL_CLOSED');
+    if (closed !== undefined && !isExpected) throw closed;
+    if (closed === undefined && !this.#wasReturned) throw error;
+  }
+
+  get #wasReturned(): boolean {
+    return this.#abort.signal.aborted;
+  }
+
+  /** The next entry that is durable now. */
+  async #read(): Promise<Entry | undefined> {
+    for (;;) {
+      this.#signal?.throwIfAborted();
+      const closed = this.#parts.closed();
+      if (closed !== undefined) throw closed;
+      this.#heedCuts();
+      const scanner = this.#scanner ?? await this.#openSegment();
+      const segment = scanner.segment;
+      scanner.extend(segment.durableEnd);
+      if ((await scanner.next()) !== undefined) {
+        // The log may have been cut while this waited.
+        if (this.#cutsSeen < this.#parts.segments.cuts.length) continue;
+        const entry = this.#take(scanner);
+        if (entry !== undefined) return entry;
+      } else if (scanner.end < scanner.limit) {
+        throw damaged(segment, scanner.end, scanner.lastId);
+      } else if (scanner.end === segment.durableEnd) {
+        if (!segment.isSealed) return undefined;
+        this.#letGo();
+      }
+    }
+  }
+
+  #take(scanner: SegmentScanner): Entry | undefined {
+    if (scanner.entry.id < this.#next) return undefined;
+    this.#next = scanner.entry.id + 1;
+    return new Entry(scanner, scanner.entry);
+  }
+
+  async #openSegment(): Promise<SegmentScanner> {
+    const segment = this.#parts.segments.holding(this.#next);
+    // Before anything is awaited: the segment may be checkpointed at any time.
+    segment.pin();
+    this.#segment = segment;
+    this.#scanner = await SegmentScanner.open(segment, {
+      blockBytes: this.#parts.blockBytes,
+      end: segment.durableEnd,
+      after: segment.formatVersion === 0 ? segment.segmentId - 1 : 0,
+    });
+    return this.#scanner;
+  }
+
+  /** What was read ahead may have been cut off. */
+  #heedCuts(): void {
+    const { cuts } = this.#parts.segments;
+    for (; this.#cutsSeen < cuts.length; this.#cutsSeen++) {
+      const id = cuts[this.#cutsSeen];
+      if (id < this.#next - 1) {
+        throw new WalError('WAL_POSITION_GONE', `the log was cut behind entry ${id}, after ${this.#next - 1} had been read`);
+      }
+      this.#letGo();
+    }
+  }
+
+  #letGo(): void {
+    this.#segment?.unpin();
+    this.#segment = this.#scanner = undefined;
+  }
+
+  #end(): void {
+    this.#isDone = true;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#letGo();
+  }
+}
