@@ -11,6 +11,8 @@ export type { EntriesOptions, LogManager, WalEvents, WalStats } from './api/writ
 export { LogVoid } from './api/log-void.js';
 export { EntryWriter, ChunkWriter } from './api/entry-writer.js';
 export { ChunkReader } from './api/chunk-reader.js';
+export { Hold } from './api/hold.js';
+export type { HoldOptions } from './api/hold.js';
 export { ReadOnlyLog } from './api/read-only-log.js';
 export type { ReadOnlyOptions, ReadOptions, SegmentInfo } from './api/read-only-log.js';
 export type { Recovery } from './flow/log-manager.js';

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
+import { ignoreRejection } from '../base/async.js';
 import { systemEnvironment, type Environment } from '../base/environment.js';
 import { toWalError, WalError } from '../base/errors.js';
 import { show } from '../base/bytes.js';
@@ -11,25 +12,25 @@ import type { DirectoryLock, FileHandle } from '../files/file-manager.js';
 import { ActiveSegment } from '../flow/active-segment.js';
 import { Checkpointer } from '../flow/checkpointer.js';
 import { CommitQueue } from '../flow/commit-queue.js';
+import { cutAfter } from '../flow/cut.js';
 import { DirectorySync } from '../flow/directory-sync.js';
 import { EntryIterator } from '../flow/entry-iterator.js';
+import { Holds } from '../flow/holds.js';
 import { LiveSegments } from '../flow/live-segments.js';
 import type { LogManagerOf } from '../flow/log-manager.js';
 import { closedError, LogWriter } from '../flow/log-writer.js';
 import { openForWriting, writeOpeningLink } from '../flow/opening.js';
-import { Recovery, type RecoveredLog, type RecoveryReport, type RecoveryTarget } from '../flow/recovery.js';
+import { Owner } from '../flow/owner.js';
+import { Recovery, type RecoveredLog, type RecoveryReport } from '../flow/recovery.js';
 import { SegmentPool } from '../flow/segment-pool.js';
 import { BlockPool } from '../segment/block-pool.js';
 import { ChunkSource } from '../segment/chunk-source.js';
-import { SegmentReader, type Entry } from '../segment/segment-reader.js';
-import { SegmentScanner } from '../segment/segment-scanner.js';
+import type { Entry } from '../segment/segment-reader.js';
 import type { Segment } from '../segment/segment.js';
 import { ChunkReader } from './chunk-reader.js';
 import { EntryWriter } from './entry-writer.js';
+import { Hold, requestedHold, type HoldOptions } from './hold.js';
 import { ReadOnlyLog, type ReadOnlyOptions } from './read-only-log.js';
-
-/** A checkpoint yields to commits at every block it reads: a larger one makes them wait for all the entries in it. */
-const CHECKPOINT_BLOCK_BYTES = 16 * 1024;
 
 /**
  * What the log's owner provides: how to replay an entry, and how to persist those of a full segment.
@@ -67,6 +68,8 @@ export interface WalEvents {
   checkpointFailed: [{ error: WalError; segmentId: number; attempt: number; retryInMs: number }];
   /** The log went on to a new segment. */
   segment: [{ segmentId: number }];
+  /** A hold has kept more bytes than it may, and keeps nothing any more. */
+  holdBroken: [{ name: string; from: EntryId; retainedBytes: number }];
   /** A write or sync failed: the log must be shut down and recovered. */
   failed: [WalError];
 }
@@ -138,13 +141,14 @@ export interface WalStats {
  */
 export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDisposable {
   readonly #directory: string;
-  readonly #manager: LogManager;
+  readonly #owner: Owner<WriteAheadLog>;
   readonly #options: ResolvedOptions;
   readonly #environment: Environment;
   readonly #queue: CommitQueue;
   readonly #pool: SegmentPool;
   readonly #checkpointer: Checkpointer;
   readonly #directorySync: DirectorySync;
+  readonly #holds: Holds;
   readonly #segments = new LiveSegments();
   // Set while the log is opened, before anybody else has it.
   #lock: DirectoryLock | undefined;
@@ -156,7 +160,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   private constructor(directory: string, manager: LogManager, options: ResolvedOptions, environment: Environment) {
     super();
     this.#directory = directory;
-    this.#manager = manager;
+    this.#owner = new Owner(manager, options.bufferBytes);
     this.#options = options;
     this.#environment = environment;
     this.#queue = new CommitQueue({
@@ -165,12 +169,20 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     }, environment, options);
     this.#directorySync = new DirectorySync(options.fileManager, directory, (cause) => this.#queue.fail(cause));
     this.#pool = new SegmentPool(directory, options, this.#directorySync, environment);
-    this.#checkpointer = new Checkpointer(this.#pool, environment, {
-      persist: (segment) => this.#persist(segment),
-      onCheckpointed: (segment) => {
+    this.#holds = new Holds(options.fileManager, directory, this.#directorySync, {
+      onLess: () => this.#checkpointer.reconsider(),
+      onBroken: (name, from, retainedBytes) => this.#report('holdBroken', { name, from, retainedBytes }),
+    });
+    this.#checkpointer = new Checkpointer(this.#pool, environment, this.#holds, {
+      persist: (segment, signal) => this.#owner.persist(segment, this, signal),
+      onRetired: (segment) => {
         // From here on nobody new can pin the segment: its file is about to be used again.
         this.#segments.remove(segment);
         this.#segments.gone(segment.lastId);
+      },
+      onCheckpointed: (segment) => {
+        const bytesOf = ({ end }: Segment) => Math.max(end, options.preallocateBytes);
+        ignoreRejection(this.#holds.breakThoseAbove(this.#checkpointer.held, bytesOf));
         this.#report('checkpoint', { segmentId: segment.segmentId, lastId: segment.lastId });
       },
       onFailed: (error, segmentId, attempt, retryInMs) => {
@@ -219,7 +231,6 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     environment: Environment, directory: string, manager: LogManager, options?: WalOptions,
   ): Promise<WriteAheadLog> {
     assertDirectory(directory);
-    assertManager(manager);
     const log = new WriteAheadLog(path.resolve(directory), manager, resolveOptions(options), environment);
     await log.#open();
     return log;
@@ -299,14 +310,14 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * The segment that is being read is not recycled meanwhile; the ones behind it may be, unless there is a `hold`.
    * An entry can be read until the next is asked for.
    *
-   * Reading rejects with `WAL_POSITION_GONE` if an entry to come has been checkpointed already or the log was cut behind
-   * one that has been read; with `WAL_OUT_OF_RANGE` if `from` has not been given out and nobody follows; with
+   * Reading rejects with `WAL_POSITION_GONE` if an entry to come has been checkpointed already or the log was cut
+   * behind one that has been read; with `WAL_OUT_OF_RANGE` if `from` has not been given out and nobody follows; with
    * `WAL_CORRUPT`, `WAL_FAILED`, or the signal's reason. At a shutdown a follower comes to its end.
    *
    * @example
    * await log.appendBatch(['one', 'two', 'three']);
    * for await (const entry of log.entries({ from: 2 })) {
-   *   console.log(entry.id, `${(await entry.readAllChunks()).join()}`); // 2 two, then 3 three
+   *   console.log(entry.id, Buffer.concat(await entry.readAllChunks()).toString()); // 2 two, then 3 three
    * }
    */
   entries(options: EntriesOptions = {}): AsyncIterableIterator<Entry> {
@@ -319,8 +330,92 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       blockBytes: this.#options.bufferBytes,
       closed: () => this.#queue.failure ?? (this.#shutdown === undefined ? undefined : closedError()),
     };
-    if (from !== undefined && from > this.#active.nextId && !follow) throw futureError('from', from, this.#active.nextId);
+    const { nextId } = this.#active;
+    if (from !== undefined && from > nextId && !follow) throw futureError('from', from, nextId);
     return new EntryIterator(parts, from, follow, signalOf(options));
+  }
+
+  /**
+   * Keeps the segments with the entry `from` and later ones readable after they are checkpointed, for somebody who
+   * is to read them all, until that hold is moved on or released. It is durable: after a restart, ask for it again by
+   * its name alone. A hold that keeps more than `maxBytes` of checkpointed segments is broken: the event `holdBroken`
+   * says so, and asking for it again without `from` does.
+   *
+   * Rejects with `WAL_POSITION_GONE` if `from` is gone, `WAL_OUT_OF_RANGE` if it is still to come and not the next,
+   * `WAL_HOLD_BROKEN`, `WAL_IO`, `WAL_NO_SPACE`, `WAL_CLOSED` or `WAL_FAILED`; with a RangeError for one that would
+   * move back.
+   *
+   * @example
+   * const replica = await log.hold('replica', { from: 1 });
+   * await log.append('hello');
+   * for await (const entry of log.entries({ from: replica.from })) await replica.advance(entry.id + 1);
+   * console.log(replica.from); // 2
+   * await replica.release();
+   */
+  async hold(name: string, options: HoldOptions = {}): Promise<Hold> {
+    const { refusal } = this.#writer;
+    if (refusal !== undefined) throw refusal;
+    const range = { goneId: this.#segments.goneId, nextId: this.#active.nextId };
+    const stored = requestedHold(name, options, this.#holds.get(name), range);
+    await this.#holds.set(stored);
+    if (this.#segments.goneId >= stored.from) {
+      // A segment went while this was stored.
+      await this.#holds.delete(name);
+      throw new WalError('WAL_POSITION_GONE', `entry ${stored.from} has just been checkpointed`);
+    }
+    return new Hold(this.#holds, name);
+  }
+
+  /**
+   * Drops every entry behind `id`, as a follower in Raft must when the leader knows better. Waits for its turn like
+   * a writer. When it resolves, none of them is ever recovered; a crash before leaves all of them or none. Dropped ids
+   * may be given anew, but for those up to the id of the segment the log was in: ids may be skipped. A checkpoint
+   * that is handing over dropped entries is given up.
+   *
+   * Rejects with `WAL_OUT_OF_RANGE` for an id that has not been given out, `WAL_POSITION_GONE` if later entries have
+   * been checkpointed, `WAL_HELD` if a hold has moved past `id`, or as `beginEntry` does.
+   *
+   * @example
+   * await log.appendBatch(['keep', 'drop', 'drop']);
+   * await log.truncateAfter(1);
+   * for await (const entry of log.entries()) console.log(entry.id); // 1
+   */
+  async truncateAfter(id: EntryId): Promise<void> {
+    assertId('id', id);
+    await this.#writer.exclusively(async () => {
+      const { nextId } = this.#active;
+      if (id >= nextId) throw futureError('id', id, nextId);
+      for (const hold of this.#holds) if (!hold.isBroken && hold.from > id + 1) throw heldError(hold.name, hold.from);
+      await cutAfter(id, {
+        queue: this.#queue,
+        active: this.#active,
+        segments: this.#segments,
+        checkpointer: this.#checkpointer,
+        pool: this.#pool,
+        blockBytes: this.#options.bufferBytes,
+      });
+    });
+  }
+
+  /**
+   * Gives back the closed segments that hold only entries below `id`, as if they had been checkpointed: their owner
+   * says that they are not needed. Resolves when they are gone. Entries below `id` in other segments stay.
+   *
+   * Rejects with `WAL_OUT_OF_RANGE` for an id above the next, `WAL_HELD` if a hold wants one of the entries,
+   * `WAL_CLOSED` or `WAL_FAILED`.
+   *
+   * @example
+   * await log.append('in a snapshot by now');
+   * await log.checkpointActive();
+   * await log.truncateBefore(2);
+   */
+  async truncateBefore(id: EntryId): Promise<void> {
+    assertId('id', id);
+    const { refusal } = this.#writer;
+    if (refusal !== undefined) throw refusal;
+    if (id > this.#active.nextId) throw futureError('id', id, this.#active.nextId);
+    for (const hold of this.#holds) if (!hold.isBroken && hold.from < id) throw heldError(hold.name, hold.from);
+    await this.#checkpointer.release(id);
   }
 
   /**
@@ -454,7 +549,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     try {
       await fileManager.createDirectory(this.#directory);
       this.#lock = await fileManager.lock(this.#directory, (cause) => this.#queue.fail(cause));
-      const recovered = await new Recovery(this.#directory, this.#options, this.#recoveryTarget(), opened).run();
+      const recovered = await new Recovery(this.#directory, this.#options, this.#owner, this.#holds, opened).run();
       await this.#goOn(recovered, opened);
       const { entries, bytes, tornBytes, segments } = recovered;
       const durationMs = this.#environment.now() - started;
@@ -497,7 +592,10 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     const closed = recovered.segments.filter((segment) => segment !== buffer.segment);
     this.#segments.gone(recovered.goneId);
     for (const segment of [...closed, buffer.segment]) this.#segments.add(segment);
-    for (const segment of closed) this.#checkpointer.enqueue(segment);
+    for (const segment of closed) {
+      if (segment.isCheckpointed) this.#checkpointer.adopt(segment);
+      else this.#checkpointer.enqueue(segment);
+    }
     const live = new Set([...closed, buffer.segment].map(({ file }) => file));
     for (const file of opened) if (!live.has(file)) await file.close().catch(() => undefined);
   }
@@ -546,49 +644,6 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     }
   }
 
-  /** Hands a closed segment to the owner, unless it holds nothing that the owner wants. */
-  async #persist(segment: Segment): Promise<void> {
-    if (segment.isAbandoned || segment.lastId === 0) return;
-    const scanner = await SegmentScanner.open(segment, {
-      blockBytes: Math.min(this.#options.bufferBytes, CHECKPOINT_BLOCK_BYTES),
-      end: segment.durableEnd,
-      after: segment.formatVersion === 0 ? segment.segmentId - 1 : 0,
-    });
-    const reader = new SegmentReader(scanner, segment.durableEnd);
-    try {
-      await this.#manager.checkpointTo(segment.lastId, reader, this);
-    } catch (error) {
-      throw managerError('checkpointTo', error, segment);
-    } finally {
-      reader.close();
-    }
-  }
-
-  #recoveryTarget(): RecoveryTarget {
-    const manager = this.#manager;
-    return {
-      async shouldRecover(segment) {
-        if (manager.shouldRecoverSegment === undefined) return true;
-        try {
-          return assertRecovery(await manager.shouldRecoverSegment(segment)) === 'recover';
-        } catch (error) {
-          throw managerError('shouldRecoverSegment', error, segment);
-        }
-      },
-      recover(entry) {
-        try {
-          const settled = manager.recover(entry);
-          if (typeof settled?.then !== 'function') return undefined;
-          return Promise.resolve(settled).catch((error: unknown) => {
-            throw managerError('recover', error, entry.segment);
-          });
-        } catch (error) {
-          throw managerError('recover', error, entry.segment);
-        }
-      },
-    };
-  }
-
   /** Emits from a microtask of its own: a listener that throws must not break off what the log is doing. */
   #report<Name extends keyof WalEvents>(name: Name, ...details: WalEvents[Name]): void {
     queueMicrotask(() => (this as EventEmitter).emit(name, ...details));
@@ -600,23 +655,6 @@ function assertDirectory(directory: unknown): void {
   if (directory === '') throw new RangeError('directory must not be empty');
 }
 
-function assertManager(manager: unknown): void {
-  const candidate = manager as Partial<LogManager> | null | undefined;
-  for (const method of ['recover', 'checkpointTo'] as const) {
-    if (typeof candidate?.[method] !== 'function') throw new TypeError(`the LogManager must have a method ${method}`);
-  }
-}
-
-function assertRecovery(answer: unknown): 'recover' | 'abandon' {
-  if (answer === 'recover' || answer === 'abandon') return answer;
-  throw new TypeError(`shouldRecoverSegment must answer 'recover' or 'abandon', not ${show(answer)}`);
-}
-
-function managerError(method: string, cause: unknown, { segmentId }: { segmentId: number }): WalError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new WalError('WAL_LOG_MANAGER_FAILED', `the LogManager's ${method} failed: ${reason}`, { cause, segmentId });
-}
-
 function goneError({ segmentId, offset }: LogPosition): WalError {
   const message = `nothing is stored at offset ${offset} of segment ${segmentId}: ` +
     'it has been checkpointed, or was never written by this log';
@@ -625,4 +663,8 @@ function goneError({ segmentId, offset }: LogPosition): WalError {
 
 function futureError(name: string, id: EntryId, nextId: EntryId): WalError {
   return new WalError('WAL_OUT_OF_RANGE', `${name} is ${id}, but the next entry will be ${nextId}`);
+}
+
+function heldError(name: string, from: EntryId): WalError {
+  return new WalError('WAL_HELD', `the hold ${JSON.stringify(name)} wants the entries from ${from} on`);
 }

@@ -24,6 +24,10 @@ export type WalErrorCode =
   | 'WAL_POSITION_GONE'
   /** An entry id that has not been given out yet. */
   | 'WAL_OUT_OF_RANGE'
+  /** A hold wants entries that were to be dropped. */
+  | 'WAL_HELD'
+  /** A hold kept more bytes than it may, and keeps nothing any more. */
+  | 'WAL_HOLD_BROKEN'
   /** Another opening owns the directory. */
   | 'WAL_LOCKED'
   /** The file system is mounted read-only. */

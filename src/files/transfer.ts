@@ -13,10 +13,9 @@ export async function writeFully(file: FileHandle, parts: readonly Uint8Array[],
 export async function writeFullyVolatile(
   file: FileHandle, parts: readonly Uint8Array[], position: number,
 ): Promise<void> {
-  const { writeVolatile } = file;
-  if (writeVolatile === undefined) return writeFully(file, parts, position);
+  if (file.writeVolatile === undefined) return writeFully(file, parts, position);
   for (let rest = parts; rest.length > 0;) {
-    const written = await writeVolatile.call(file, rest, position);
+    const written = await file.writeVolatile(rest, position);
     rest = dropBytes(rest, written);
     position += written;
   }

@@ -3,10 +3,10 @@ import type { Environment } from '../base/environment.js';
 import { toWalError, type WalError } from '../base/errors.js';
 import type { EntryId } from '../contracts/entry.js';
 import type { ResolvedOptions } from '../contracts/options.js';
-import { MARK_LENGTH } from '../contracts/segment-format.js';
+import { MARK_LENGTH, type Link } from '../contracts/segment-format.js';
 import type { BlockPool } from '../segment/block-pool.js';
 import type { Segment } from '../segment/segment.js';
-import { SegmentBuffer } from '../segment/segment-buffer.js';
+import { SegmentBuffer, type CommitWaiter } from '../segment/segment-buffer.js';
 import type { CommitQueue } from './commit-queue.js';
 import type { SegmentPool } from './segment-pool.js';
 
@@ -39,6 +39,7 @@ export class ActiveSegment {
   nextId: EntryId;
   readonly #parts: ActiveSegmentParts;
   #preparing = false;
+  #preparation: Promise<void> | undefined;
   /** The last attempt to prepare a successor failed: the next is made when an entry needs it, not before. */
   #hasFailed = false;
   #successor: Segment | undefined;
@@ -98,6 +99,24 @@ export class ActiveSegment {
     await this.#sealing?.promise;
   }
 
+  /**
+   * Goes on behind `link`, where the log has been cut: entries above `lastId` are no part of it from the moment this
+   * resolves. Nobody may write meanwhile, and all that was written must be durable. If no segment can be had it
+   * rejects, and nothing has changed.
+   */
+  async cut(link: Omit<Link, 'lastId'>, lastId: EntryId): Promise<void> {
+    const { pool } = this.#parts;
+    await this.#preparation;
+    if (this.#successor !== undefined) await pool.giveBack(this.#successor);
+    this.#successor = undefined;
+    // Above every segment that is there, so that the next opening knows it for the newest.
+    const successor = await pool.prepare(Math.max(this.segment.segmentId, lastId) + 1);
+    this.nextId = Math.max(lastId + 1, successor.segmentId);
+    await new Promise<void>((resolve, reject) => {
+      this.#goOn(successor, { ...link, lastId: this.nextId - 1 }, { committed: resolve, failed: reject });
+    });
+  }
+
   /** Closes the segment, and a successor that was not needed: the next opening takes it for a spare file. */
   async close(): Promise<void> {
     await this.#parts.pool.close();
@@ -109,7 +128,7 @@ export class ActiveSegment {
     if (this.#preparing || this.#successor !== undefined) return;
     this.#preparing = true;
     const segmentId = Math.max(this.nextId, this.segment.segmentId + 1);
-    this.#parts.pool.prepare(segmentId).then(
+    this.#preparation = this.#parts.pool.prepare(segmentId).then(
       (segment) => {
         this.#preparing = this.#hasFailed = false;
         this.#successor = segment;
@@ -124,29 +143,34 @@ export class ActiveSegment {
   }
 
   #change(successor: Segment): void {
-    const { queue, pool, blocks, environment, events } = this.#parts;
     const closed = this.buffer;
     const sealing = deferred();
     ignoreRejection(sealing.promise);
     this.#successor = undefined;
     this.#sealing = sealing;
-    this.buffer = new SegmentBuffer(successor, blocks, successor.start, 0);
     const link = {
       previousSegmentId: closed.segment.segmentId,
       previousEnd: closed.offset,
       previousChain: closed.chain,
       lastId: this.nextId - 1,
     };
-    queue.add(this.buffer);
-    this.buffer.writeLink(link, drawNonce(environment), {
+    this.#goOn(successor, link, {
       // Only now may the closed segment go: the highest id and the place where it ended are on record elsewhere.
       committed: () => {
         closed.segment.isSealed = true;
-        events.onSealed(closed.segment);
+        this.#parts.events.onSealed(closed.segment);
         sealing.resolve();
       },
       failed: (error) => sealing.reject(error),
     });
+  }
+
+  /** Writes to `successor` from now on. */
+  #goOn(successor: Segment, link: Link, waiter: CommitWaiter): void {
+    const { queue, pool, blocks, environment, events } = this.#parts;
+    this.buffer = new SegmentBuffer(successor, blocks, successor.start, 0);
+    queue.add(this.buffer);
+    this.buffer.writeLink(link, drawNonce(environment), waiter);
     queue.request();
     events.onChanged(successor);
     pool.replenish();

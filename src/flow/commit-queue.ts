@@ -149,8 +149,8 @@ export class CommitQueue {
   }
 
   /**
-   * Resolves when the entry around `offset` is durable, rejects if that can no longer happen. Sees to it that it is made
-   * so once it is complete.
+   * Resolves when the entry around `offset` is durable, rejects if that can no longer happen. Sees to it that it is
+   * made so once it is complete.
    */
   whenDurable(segment: Segment, offset: number): Promise<void> {
     return new Promise((resolve, reject) => {

@@ -4,7 +4,7 @@ import type { EntryId } from '../contracts/entry.js';
 interface Waiter {
   isMet(): boolean;
   resolve(): void;
-  reject(error: unknown): void;
+  reject(error: WalError): void;
 }
 
 /** The highest entry id that is durable, and those who wait for it to change. */
@@ -69,7 +69,7 @@ export class DurableId {
       const waiter: Waiter = {
         isMet,
         resolve: () => (letGo(), resolve()),
-        reject: (error) => (letGo(), reject(error as Error)),
+        reject: (error) => (letGo(), reject(error)),
       };
       signal?.addEventListener('abort', abort, { once: true });
       this.#waiters.push(waiter);

@@ -65,9 +65,9 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
 
   /** Most entries come with the block before them: they are not worth a turn of their own. */
   #entryInMemory(): Entry | undefined {
-    const { segments, closed } = this.#parts;
+    const { segments } = this.#parts;
     const isUsual = !this.#isDone && !this.#signal?.aborted && this.#cutsSeen === segments.cuts.length;
-    if (!isUsual || closed() !== undefined || this.#scanner?.step() !== 'entry') return undefined;
+    if (!isUsual || this.#parts.closed() !== undefined || this.#scanner?.step() !== 'entry') return undefined;
     return this.#take(this.#scanner);
   }
 
@@ -150,7 +150,8 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
     for (; this.#cutsSeen < cuts.length; this.#cutsSeen++) {
       const id = cuts[this.#cutsSeen];
       if (id < this.#next - 1) {
-        throw new WalError('WAL_POSITION_GONE', `the log was cut behind entry ${id}, after ${this.#next - 1} had been read`);
+        const message = `the log was cut behind entry ${id}, after ${this.#next - 1} had been read`;
+        throw new WalError('WAL_POSITION_GONE', message);
       }
       this.#letGo();
     }

@@ -45,7 +45,7 @@ export class LiveSegments implements Iterable<Segment> {
    */
   holding(id: EntryId): Segment {
     if (id <= this.#goneId) {
-      throw new WalError('WAL_POSITION_GONE', `entry ${id} has been checkpointed; entries up to ${this.#goneId} are gone`);
+      throw new WalError('WAL_POSITION_GONE', `entry ${id} is gone, with all up to ${this.#goneId}`);
     }
     // A segment gets its id while entries still go to the one before it, so that may be the one.
     let at = Math.max(0, this.#lastUpTo(id) - 1);

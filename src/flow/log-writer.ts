@@ -35,6 +35,8 @@ export class LogWriter implements AppendTarget {
   /** The requests before this index have been dealt with. */
   #head = 0;
   #open: OpenEntry | undefined;
+  /** What has the place instead of an entry. */
+  #task: Promise<void> | undefined;
   #isClosed = false;
   /** Everything is written: a segment that is ready only now is not changed to. */
   #isFinished = false;
@@ -153,10 +155,28 @@ export class LogWriter implements AppendTarget {
     this.buffer.joinEntry(entry.id);
   }
 
+  /** Runs `task` in its turn, while nobody writes. */
+  exclusively(task: () => Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#submit({
+        length: 0,
+        isComplete: false,
+        isCancelled: false,
+        start: () => {
+          this.#task = task().then(resolve, reject).finally(() => {
+            this.#task = undefined;
+            this.pump();
+          });
+        },
+        refuse: reject,
+      });
+    });
+  }
+
   /** Makes everything that was committed before the call durable. */
   sync(): Promise<void> {
     // Whole entries still in line were appended before. Behind an entry that is open nothing can be waited for.
-    if (this.#open !== undefined || this.waiting === 0) return this.#queue.sync();
+    if (!this.#isFree || this.waiting === 0) return this.#queue.sync();
     return new Promise((resolve, reject) => {
       this.#submit({
         length: 0,
@@ -208,9 +228,9 @@ export class LogWriter implements AppendTarget {
 
   /** Gives the place to those in line as far as there is room. To be called whenever room may have come. */
   readonly pump = (): void => {
-    if (this.#open !== undefined || this.#queue.failure !== undefined || this.#isFinished) return;
+    if (!this.#isFree || this.#queue.failure !== undefined || this.#isFinished) return;
     this.#active.changeIfFull();
-    while (this.#open === undefined && this.#head < this.#requests.length) {
+    while (this.#isFree && this.#head < this.#requests.length) {
       const request = this.#requests[this.#head];
       if (!request.isCancelled && !this.#hasRoom(request.length)) break;
       this.#head++;
@@ -226,7 +246,7 @@ export class LogWriter implements AppendTarget {
 
   /** Turns away those in line who cannot go on without the next segment, which could not be had. */
   successorFailed(error: WalError): void {
-    while (this.#open === undefined && this.#head < this.#requests.length) {
+    while (this.#isFree && this.#head < this.#requests.length) {
       const request = this.#requests[this.#head];
       if (this.#active.fits(request.length)) break;
       this.#head++;
@@ -259,6 +279,7 @@ export class LogWriter implements AppendTarget {
       request.refuse(closed);
     }
     if (this.#open !== undefined) await this.rollback(this.#open);
+    await this.#task;
     this.#idle = deferred();
     this.pump();
     if (this.#queue.failure === undefined) await this.#idle.promise;
@@ -284,7 +305,7 @@ export class LogWriter implements AppendTarget {
   #submit(request: Request): void {
     const { refusal } = this;
     if (refusal !== undefined) request.refuse(refusal);
-    else if (this.#open === undefined && this.waiting === 0 && this.#hasRoom(request.length)) request.start();
+    else if (this.#isFree && this.waiting === 0 && this.#hasRoom(request.length)) request.start();
     else this.#requests.push(request);
   }
 
@@ -298,6 +319,10 @@ export class LogWriter implements AppendTarget {
     if (this.#idle === undefined || this.waiting > 0 || !this.#queue.isIdle) return;
     this.#isFinished = true;
     this.#idle.resolve();
+  }
+
+  get #isFree(): boolean {
+    return this.#open === undefined && this.#task === undefined;
   }
 
   #release(): void {

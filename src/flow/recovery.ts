@@ -8,6 +8,7 @@ import { readFully } from '../files/transfer.js';
 import { damaged, Entry } from '../segment/segment-reader.js';
 import { provenEnd, SegmentScanner } from '../segment/segment-scanner.js';
 import type { RecoveredSegment, Segment } from '../segment/segment.js';
+import type { Holds } from './holds.js';
 import { readSegmentFiles, type SegmentFiles } from './segment-files.js';
 import { TailRewriter } from './tail-copy.js';
 
@@ -61,16 +62,20 @@ export class Recovery {
   readonly #directory: string;
   readonly #options: ResolvedOptions;
   readonly #target: RecoveryTarget;
+  readonly #holds: Holds;
   readonly #opened: FileHandle[];
   #entries = 0;
   #bytesRead = 0;
   #totalBytes = 0;
 
   /** Every file that is opened is added to `opened`, for the caller to close what it does not go on using. */
-  constructor(directory: string, options: ResolvedOptions, target: RecoveryTarget, opened: FileHandle[]) {
+  constructor(
+    directory: string, options: ResolvedOptions, target: RecoveryTarget, holds: Holds, opened: FileHandle[],
+  ) {
     this.#directory = directory;
     this.#options = options;
     this.#target = target;
+    this.#holds = holds;
     this.#opened = opened;
   }
 
@@ -78,6 +83,7 @@ export class Recovery {
     const { fileManager } = this.#options;
     const files = await readSegmentFiles(fileManager, this.#directory, this.#opened);
     const tail = new TailRewriter(fileManager, this.#directory);
+    if (files.hasHolds) await this.#holds.load();
     if (files.hasTailCopy) await tail.redo(files.segments);
     const { chain, unused } = await linkSegments(files, this.#options.bufferBytes);
     this.#totalBytes = await totalSize(chain);
@@ -101,6 +107,13 @@ export class Recovery {
   /** Recovers a segment that has a successor, whose link says where it ends. Returns the highest id so far. */
   async #recoverClosed(segment: Segment, next: Link | undefined, lastId: EntryId): Promise<EntryId> {
     segment.isSealed = true;
+    if (next !== undefined && next.lastId <= this.#holds.checkpointedId) {
+      // It is only there for those who hold it; they check what they read.
+      segment.isCheckpointed = true;
+      segment.end = segment.durableEnd = next.previousEnd;
+      segment.lastId = next.lastId;
+      return segment.lastId;
+    }
     if (!(await this.#target.shouldRecover(segment))) {
       segment.isAbandoned = true;
       segment.lastId = next?.lastId ?? lastId;
@@ -265,7 +278,8 @@ function assertIsFirst(
   first: Segment, link: Link, linked: readonly LinkedSegment[], files: SegmentFiles, unused: readonly Segment[],
 ): void {
   const missing = link.previousSegmentId;
-  const isOlderLeft = linked.some(({ segment }) => segment.segmentId < first.segmentId);
+  // Those between the two were dropped when the log was cut, and not given back yet.
+  const isOlderLeft = linked.some(({ segment }) => segment.segmentId < missing);
   const isUnlinked = unused.some(({ segmentId }) => segmentId === missing);
   const isEmptied = files.spares.includes(segmentName(missing)) || isUnlinked;
   if (!isOlderLeft && !isEmptied) return;

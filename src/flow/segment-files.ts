@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { WalError } from '../base/errors.js';
 import { decodeHeader, MAX_HEADER_LENGTH, type SegmentHeader } from '../contracts/segment-format.js';
-import { parseSegmentName, TAIL_FILE_NAME } from '../contracts/segment-name.js';
+import { HOLDS_FILE_NAME, parseSegmentName, TAIL_FILE_NAME } from '../contracts/segment-name.js';
 import type { FileHandle, FileManager } from '../files/file-manager.js';
 import { readFully } from '../files/transfer.js';
 import { Segment } from '../segment/segment.js';
@@ -20,6 +20,7 @@ export interface SegmentFiles {
   /** Second names of files that have another name: what a rename can leave behind if only half of it survives. */
   readonly aliases: string[];
   readonly hasTailCopy: boolean;
+  readonly hasHolds: boolean;
 }
 
 /**
@@ -30,7 +31,13 @@ export async function readSegmentFiles(
   fileManager: FileManager, directory: string, opened: FileHandle[], access: 'read' | 'write' = 'write',
 ): Promise<SegmentFiles> {
   const names = await fileManager.list(directory);
-  const files: SegmentFiles = { segments: [], spares: [], aliases: [], hasTailCopy: names.includes(TAIL_FILE_NAME) };
+  const files: SegmentFiles = {
+    segments: [],
+    spares: [],
+    aliases: [],
+    hasTailCopy: names.includes(TAIL_FILE_NAME),
+    hasHolds: names.includes(HOLDS_FILE_NAME),
+  };
   const ours = names.flatMap((name) => {
     const parsed = parseSegmentName(name);
     return parsed === undefined ? [] : [{ name, ...parsed }];

@@ -87,6 +87,12 @@ export class SegmentPool {
     });
   }
 
+  /** Takes back a segment that was prepared but never linked. */
+  async giveBack(segment: Segment): Promise<void> {
+    await segment.close();
+    await this.#serial.run(async () => void this.#spares.push(segment.name));
+  }
+
   /**
    * Takes back the file of a segment whose entries are safe elsewhere. When the new name is durable the
    * entries are gone for good; the file is used again when the last reader has let go of it.

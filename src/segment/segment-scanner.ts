@@ -183,9 +183,12 @@ export class SegmentScanner {
     }
     if (marker === format.ENTRY_MARKER && !isOpen) return this.#whole(format.ENTRY_LENGTH) ?? this.#beginEntry();
     if (this.#isFormat0) return 'end';
-    if (marker === format.JOIN_MARKER && isOpen) return this.#whole(format.END_LENGTH) ?? this.#endEntry(this.#isBounded);
+    if (marker === format.JOIN_MARKER && isOpen) {
+      return this.#whole(format.END_LENGTH) ?? this.#endEntry(this.#isBounded);
+    }
     if (marker === format.MARK_MARKER) return this.#whole(format.MARK_LENGTH) ?? this.#mark();
-    if (marker === format.LINK_MARKER && !isOpen && !this.#inBatch) return this.#whole(format.LINK_LENGTH) ?? this.#innerLink();
+    const isBetween = !isOpen && !this.#inBatch;
+    if (marker === format.LINK_MARKER && isBetween) return this.#whole(format.LINK_LENGTH) ?? this.#innerLink();
     return 'end';
   }
 

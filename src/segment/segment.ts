@@ -47,6 +47,8 @@ export class Segment implements RecoveredSegment {
   lastId = 0;
   /** Whether the log has gone on in another segment, durably: nothing will be added to this one. */
   isSealed = false;
+  /** Whether its entries were safe elsewhere when the log was opened. */
+  isCheckpointed = false;
   /** Whether its owner does not want its entries. */
   isAbandoned = false;
   #pins = 0;

@@ -1,0 +1,114 @@
+import { show } from '../base/bytes.js';
+import { WalError } from '../base/errors.js';
+import { assertId, type EntryId } from '../contracts/entry.js';
+import type { StoredHold } from '../contracts/holds-format.js';
+import type { Holds } from '../flow/holds.js';
+
+const MAX_NAME_LENGTH = 255;
+const DEFAULT_MAX_BYTES = 1024 * 1024 * 1024;
+
+/**
+ * What a hold keeps.
+ *
+ * @example
+ * const options: HoldOptions = { from: log.durableId + 1, maxBytes: 256 * 1024 * 1024 };
+ * const hold = await log.hold('backup', options);
+ * await hold.release();
+ */
+export interface HoldOptions {
+  /** The first entry to keep. Default: that of the hold with this name, or the oldest that is still there. */
+  readonly from?: EntryId;
+  /** How many bytes of checkpointed segments it may keep before it is broken. Default: those it has, or 1 GiB. */
+  readonly maxBytes?: number;
+}
+
+/** The ids there are. */
+export interface IdRange {
+  readonly goneId: EntryId;
+  readonly nextId: EntryId;
+}
+
+/**
+ * Keeps checkpointed entries readable for somebody who is to read them.
+ *
+ * @example
+ * const hold: Hold = await log.hold('replica');
+ * const { id } = await log.append('hello');
+ * await hold.advance(id + 1); // the replica has it
+ * await hold.release();
+ */
+export class Hold {
+  /** What it is known by after a restart. */
+  readonly name: string;
+  readonly #holds: Holds;
+
+  /** @internal */
+  constructor(holds: Holds, name: string) {
+    this.#holds = holds;
+    this.name = name;
+  }
+
+  /** The first entry that is kept. */
+  get from(): EntryId {
+    return this.#stored().from;
+  }
+
+  /** Whether it has kept more than it may, and keeps nothing any more. */
+  get isBroken(): boolean {
+    return this.#stored().isBroken;
+  }
+
+  /**
+   * Lets go of the entries below `from`. Resolves when that is durable. A RangeError if it would move back;
+   * `WAL_HOLD_BROKEN`, `WAL_IO` or `WAL_NO_SPACE`, and then it has not moved.
+   */
+  async advance(from: EntryId): Promise<void> {
+    assertId('from', from);
+    const stored = this.#stored();
+    if (stored.isBroken) throw brokenError(stored);
+    assertForward(stored, from);
+    await this.#holds.set({ ...stored, from });
+  }
+
+  /** Ends the hold. Resolves when that is durable. Idempotent. */
+  async release(): Promise<void> {
+    await this.#holds.delete(this.name);
+  }
+
+  #stored(): StoredHold {
+    const stored = this.#holds.get(this.name);
+    if (stored === undefined) throw new TypeError(`the hold ${JSON.stringify(this.name)} has been released`);
+    return stored;
+  }
+}
+
+/** The hold that `log.hold` is to store: a new one, or the one of this name as it goes on. */
+export function requestedHold(
+  name: unknown, options: HoldOptions, existing: StoredHold | undefined, { goneId, nextId }: IdRange,
+): StoredHold {
+  if (typeof name !== 'string') throw new TypeError(`the name of a hold must be a string, not ${show(name)}`);
+  if (name === '' || name.length > MAX_NAME_LENGTH) {
+    throw new RangeError(`the name of a hold must have 1 to ${MAX_NAME_LENGTH} characters, not ${name.length}`);
+  }
+  if (existing?.isBroken === true && options.from === undefined) throw brokenError(existing);
+  const from = options.from ?? existing?.from ?? goneId + 1;
+  const maxBytes = options.maxBytes ?? existing?.maxBytes ?? DEFAULT_MAX_BYTES;
+  assertId('from', from);
+  if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) {
+    throw new RangeError(`maxBytes must be an integer from 1, not ${show(maxBytes)}`);
+  }
+  if (existing?.isBroken === false) assertForward(existing, from);
+  if (from <= goneId) throw new WalError('WAL_POSITION_GONE', `from is ${from}, but entries up to ${goneId} are gone`);
+  if (from > nextId) throw new WalError('WAL_OUT_OF_RANGE', `from is ${from}, but the next entry will be ${nextId}`);
+  return { name, from, maxBytes, isBroken: false };
+}
+
+function assertForward({ name, from }: StoredHold, to: EntryId): void {
+  if (to < from) throw new RangeError(`the hold ${JSON.stringify(name)} cannot move back from ${from} to ${to}`);
+}
+
+function brokenError({ name, from, maxBytes }: StoredHold): WalError {
+  const kept = `the hold ${JSON.stringify(name)} kept more than ${maxBytes} bytes`;
+  const message = `${kept}; entries from ${from} on may be gone`;
+  return new WalError('WAL_HOLD_BROKEN', message);
+}

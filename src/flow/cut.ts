@@ -1,0 +1,124 @@
+import { WalError } from '../base/errors.js';
+import type { EntryId } from '../contracts/entry.js';
+import type { Link } from '../contracts/segment-format.js';
+import { SegmentScanner } from '../segment/segment-scanner.js';
+import type { Segment } from '../segment/segment.js';
+import type { ActiveSegment } from './active-segment.js';
+import type { Checkpointer } from './checkpointer.js';
+import type { CommitQueue } from './commit-queue.js';
+import type { LiveSegments } from './live-segments.js';
+import type { SegmentPool } from './segment-pool.js';
+
+export interface CutParts {
+  readonly queue: CommitQueue;
+  readonly active: ActiveSegment;
+  readonly segments: LiveSegments;
+  readonly checkpointer: Checkpointer;
+  readonly pool: SegmentPool;
+  readonly blockBytes: number;
+}
+
+/** Where the log ends when everything behind an id is gone. */
+interface CutPlace {
+  /** The segment it ends in; undefined if nothing of what is still there remains. */
+  readonly segment: Segment | undefined;
+  readonly lastId: EntryId;
+  readonly link: Omit<Link, 'lastId'>;
+}
+
+/**
+ * Drops every entry behind `id`, while nobody writes. The log goes on in a new segment whose link names the place where
+ * it was cut: what stands behind that place, and in the segments between, is no part of it from the moment that link
+ * is durable. A crash before leaves everything as it was.
+ */
+export async function cutAfter(id: EntryId, parts: CutParts): Promise<void> {
+  const { queue, active, segments, checkpointer, pool } = parts;
+  // A cut log has no entries that are on their way: where it ends must be on the disk.
+  await queue.sync();
+  const beyond = new Set([...segments].filter((segment) => segment.lastId > id));
+  await checkpointer.suspend(beyond);
+  try {
+    if (beyond.size === 0) return;
+    const place = await findPlace(id, parts);
+    const dropped = [...segments].filter((segment) => segment.segmentId > (place.segment?.segmentId ?? 0));
+    const wasActive = active.segment;
+    await active.cut(place.link, id);
+    queue.durableId.set(id);
+    segments.cuts.push(id);
+    checkpointer.withdraw(new Set(dropped));
+    for (const segment of dropped) segments.remove(segment);
+    if (place.segment !== undefined) endAt(place.segment, place);
+    if (place.segment === wasActive) checkpointer.enqueue(wasActive);
+    for (const segment of dropped) await giveBack(segment, pool);
+  } finally {
+    checkpointer.resume();
+  }
+}
+
+async function findPlace(id: EntryId, { segments, checkpointer, blockBytes }: CutParts): Promise<CutPlace> {
+  const checkpointedId = Math.max(segments.goneId, checkpointer.held.at(-1)?.lastId ?? 0);
+  const first = [...segments].find((segment) => segment.lastId > checkpointedId);
+  if (id < checkpointedId || first === undefined) {
+    const message = `the log cannot be cut behind entry ${id}: ${checkpointedId} is checkpointed`;
+    throw new WalError('WAL_POSITION_GONE', message);
+  }
+  for (const segment of [...segments].reverse()) {
+    if (segment.segmentId > id) continue;
+    const place = await lastUpTo(id, segment, blockBytes);
+    if (place !== undefined) return place;
+  }
+  return beforeFirst(segments, blockBytes);
+}
+
+/** Behind the last entry of `segment` up to `id`, or undefined if there is none. */
+async function lastUpTo(id: EntryId, segment: Segment, blockBytes: number): Promise<CutPlace | undefined> {
+  const scanner = await openScanner(segment, blockBytes);
+  let place: CutPlace | undefined;
+  for (let entry = await scanner.next(); entry !== undefined && entry.id <= id; entry = await scanner.next()) {
+    const link = {
+      previousSegmentId: segment.segmentId,
+      previousEnd: scanner.end,
+      previousChain: scanner.chain,
+    };
+    place = { segment, lastId: entry.id, link };
+  }
+  return place;
+}
+
+/** Where the first segment says that the log ended before it. */
+async function beforeFirst(segments: LiveSegments, blockBytes: number): Promise<CutPlace> {
+  const [first] = segments;
+  const { link } = await openScanner(first, blockBytes);
+  if (link !== undefined) return { segment: undefined, lastId: link.lastId, link };
+  const message = `segment ${first.segmentId} has the predecessor's format, and cannot be dropped as a whole`;
+  throw new WalError('WAL_UNSUPPORTED_VERSION', message, { segmentId: first.segmentId });
+}
+
+function openScanner(segment: Segment, blockBytes: number): Promise<SegmentScanner> {
+  return SegmentScanner.open(segment, {
+    blockBytes,
+    end: segment.durableEnd,
+    after: segment.formatVersion === 0 ? segment.segmentId - 1 : 0,
+  });
+}
+
+function endAt(segment: Segment, { lastId, link }: CutPlace): void {
+  segment.end = segment.durableEnd = link.previousEnd;
+  segment.lastId = lastId;
+  segment.isSealed = true;
+}
+
+/**
+ * Lets the file of a segment go that is no part of the log any more. A crash before leaves that to the next opening.
+ * 
+ */
+async function giveBack(segment: Segment, pool: SegmentPool): Promise<void> {
+  try {
+    await pool.retire(segment);
+  } catch {
+    // The file keeps its name until the next opening, which finds it superseded.
+    await segment.close();
+    return;
+  }
+  pool.recycle(segment).catch(() => undefined);
+}
