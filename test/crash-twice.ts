@@ -28,7 +28,7 @@ export const TWICE_WORKLOADS: readonly Workload[] = [...WORKLOADS, LATE_CHECKPOI
 const CALLS: ReadonlySet<CallKind> = new Set(['create', 'rename', 'remove', 'syncDirectory', 'sync', 'write']);
 
 /** How many disks that a first crash can leave are gone on from, and how often each of those is crashed. */
-const FIRST_CRASHES = 60;
+const FIRST_CRASHES = 30;
 const SECOND_CRASHES = 20;
 
 /** A moment at which a run could have crashed, and what was owed then. */

@@ -1,7 +1,7 @@
 /**
  * Feeds damaged and made-up files to recovery and `readAt`:
  *
- *     node dist/test/fuzz.js --inputs 100000 [--seed 1] [--from 0]
+ *     node dist/test/fuzz.js --inputs 100000 [--seed 1] [--from 0] [--seconds 60]
  *
  * Prints what was tried and everything that must not be, with the number of its input: `--from` that number and
  * `--inputs 1` try it again. Exits with 1 if there was something.
@@ -22,10 +22,13 @@ const MAX_FINDINGS = 20;
 
 const { values } = parseArgs({
   options: {
-    inputs: { type: 'string', default: '100000' }, seed: { type: 'string', default: '1' }, from: { type: 'string', default: '0' },
+    inputs: { type: 'string', default: '100000' }, seconds: { type: 'string', default: 'Infinity' },
+    seed: { type: 'string', default: '1' }, from: { type: 'string', default: '0' },
   },
 });
 const [inputs, seed, from] = [Number(values.inputs), Number(values.seed), Number(values.from)];
+const end = performance.now() + Number(values.seconds) * 1000;
+const isOver = (): boolean => findings >= MAX_FINDINGS || performance.now() > end;
 
 let largestAllocation = 0;
 for (const method of ['alloc', 'allocUnsafe', 'allocUnsafeSlow'] as const) {
@@ -49,7 +52,7 @@ process.on('exit', () => {
 
 const started = performance.now();
 let specimens: readonly Specimen[] = [];
-for (let number = from; number < from + inputs && findings < MAX_FINDINGS; number++) {
+for (let number = from; number < from + inputs && !isOver(); number++) {
   const set = Math.floor(number / INPUTS_PER_SPECIMEN_SET);
   if (number === from || number % INPUTS_PER_SPECIMEN_SET === 0) specimens = await buildSpecimens(new Random(seed * 2 ** 32 + set));
   await tryInput(number);

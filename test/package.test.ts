@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { readFileSync, renameSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -23,29 +23,39 @@ interface Manifest {
 
 interface Packed {
   readonly filename: string;
+  readonly size: number;
+  readonly unpackedSize: number;
   readonly files: readonly { readonly path: string }[];
 }
+
+const FS_EXT = path.join(ROOT, 'node_modules/fs-ext');
 
 const manifest = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as Manifest;
 
 describe('the package, packed and installed in an empty project', () => {
   let project: ExampleProject;
-  let packed: readonly string[];
+  let packed: Packed;
 
   before(() => {
     project = new ExampleProject();
-    packed = install(project).files.map((file) => file.path);
+    packed = install(project);
     for (const dependency of Object.keys(manifest.dependencies)) project.linkInstalled(dependency);
     project.linkInstalled('@types/node');
   });
   after(() => project[Symbol.dispose]());
 
   test('lacks no file it needs, and brings none that is only for its own development', () => {
+    const files = packed.files.map((file) => file.path);
     for (const file of ['README.md', 'CHANGELOG.md', 'LICENSE-MIT', 'LICENSE-APACHE', 'dist/src/index.d.ts']) {
-      assert.ok(packed.includes(file), `${file} is missing`);
+      assert.ok(files.includes(file), `${file} is missing`);
     }
     const needed = /^(package\.json|README\.md|CHANGELOG\.md|LICENSE-\w+|dist\/(src|test\/support)\/.*\.(js|d\.ts))$/;
-    assert.deepEqual(packed.filter((file) => !needed.test(file)), []);
+    assert.deepEqual(files.filter((file) => !needed.test(file)), []);
+  });
+
+  test('has not grown beyond what is worth a dependency', () => {
+    const { size, unpackedSize } = packed;
+    assert.ok(size <= 150_000 && unpackedSize <= 600_000, `${size} bytes, ${unpackedSize} unpacked`);
   });
 
   test('can be imported', async () => {
@@ -58,6 +68,25 @@ describe('the package, packed and installed in an empty project', () => {
     const code = `const { LogVoid, WriteAheadLog } = require('segmented-wal');\n(async () => {${USE_IT}})();`;
     const { stdout } = await run(process.execPath, [project.write('cjs.cjs', code)], { cwd: project.directory });
     assert.equal(stdout, 'hello\n');
+  });
+
+  test('works where install scripts are blocked, so that fs-ext is there but not built', { skip: withoutFsExt() }, async () => {
+    using other = new ExampleProject();
+    install(other);
+    for (const dependency of Object.keys(manifest.dependencies)) other.linkInstalled(dependency);
+    const isSource = (file: string): boolean => path.basename(file) !== 'build';
+    cpSync(FS_EXT, path.join(other.directory, 'node_modules/fs-ext'), { recursive: true, filter: isSource });
+    const program = other.write('blocked.mjs', `
+      import { existsSync } from 'node:fs';
+      import { LogVoid, WriteAheadLog } from 'segmented-wal';
+      const log = await WriteAheadLog.recover('log', LogVoid);
+      const second = await WriteAheadLog.recover('log', LogVoid).catch((error) => error);
+      console.log((await log.append('hello')).id, existsSync('log/LOCK.lock'), second.code);
+      await log.shutdown();
+    `);
+    const { stdout, stderr } = await run(process.execPath, [program], { cwd: other.directory });
+    assert.equal(stderr, '');
+    assert.equal(stdout, '1 true WAL_LOCKED\n');
   });
 
   test('has types that compile where nothing is left unchecked', () => {
@@ -89,9 +118,18 @@ describe('the package, packed and installed in an empty project', () => {
   });
 });
 
+const lockFile = readFileSync(path.join(ROOT, 'package-lock.json'), 'utf8');
+
 test('the lock file names no registry, so that it serves everybody', () => {
-  const lock = readFileSync(path.join(ROOT, 'package-lock.json'), 'utf8');
-  assert.doesNotMatch(lock, /"resolved"/);
+  assert.doesNotMatch(lockFile, /"resolved"/);
+});
+
+test('no dependency, for development or not, has a licence that asks anything of those who use the package', () => {
+  const permissive = /\b(MIT|ISC|0BSD|Apache-2\.0|BSD-[23]-Clause|BlueOak-1\.0\.0|Python-2\.0)\b/;
+  const { packages } = JSON.parse(lockFile) as { packages: Record<string, { license?: string; link?: boolean }> };
+  const others = Object.entries(packages).filter(([, { license, link }]) => !link && !permissive.test(license ?? ''));
+  // It says MIT in a field of its manifest that is not read any more.
+  assert.deepEqual(others.map(([name]) => name).filter((name) => name !== 'node_modules/fs-ext'), []);
 });
 
 /** Packs this package and unpacks it where `npm install` would. */
@@ -104,6 +142,10 @@ function install(project: ExampleProject): Packed {
   execFileSync('tar', ['-xzf', packed.filename], { cwd: project.directory });
   renameSync(path.join(project.directory, 'package'), path.join(project.directory, 'node_modules/segmented-wal'));
   return packed;
+}
+
+function withoutFsExt(): string | false {
+  return existsSync(FS_EXT) ? false : 'fs-ext is not installed';
 }
 
 function cannotRequireModules(): string | false {

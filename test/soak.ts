@@ -1,43 +1,56 @@
 /**
- * Tries random workloads for as long as it is told to:
+ * Tries the log for as long as it is told to:
  *
- *     node dist/test/soak.js --minutes 10 [--seed 1000]
+ *     node dist/test/soak.js --minutes 10 [--seed 1000] [--rounds 100] [--only crashes|fuzz|kills]
  *
- * Prints what was tried and every violation, with its seed and its workload cut down to what is needed.
+ * Four fifths of the time go to random workloads that are crashed, the rest to damaged and made-up files; then come the
+ * rounds in which a process is killed under load, however long they take. Prints what was tried and every violation.
  * Exits with 1 if there was one.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { exploreRandomly, newExploration } from './support/crash-explorer.js';
-import { printFailure } from './support/print-failure.js';
+import { soakCrashes } from './soak-crashes.js';
 
 const { values } = parseArgs({
-  options: { minutes: { type: 'string', default: '1' }, seed: { type: 'string', default: String(firstSeed()) } },
+  options: {
+    minutes: { type: 'string', default: '1' },
+    seed: { type: 'string', default: String(firstSeed()) },
+    rounds: { type: 'string', default: '100' },
+    only: { type: 'string' },
+  },
 });
-const minutes = Number(values.minutes);
+const { only, rounds } = values;
+const [minutes, seed] = [Number(values.minutes), Number(values.seed)];
 if (!(minutes > 0)) throw new RangeError(`--minutes must be more than 0, not ${values.minutes}`);
-const REPORT_EVERY_MS = 60_000;
-const MAX_FAILURES = 10;
-
-const exploration = newExploration();
-const started = Date.now();
-let reported = started;
-let seed = Number(values.seed);
-console.log(`from seed ${seed}, for ${minutes} minutes`);
-while (Date.now() - started < minutes * 60_000 && exploration.failures.length < MAX_FAILURES) {
-  const failures = exploration.failures.length;
-  await exploreRandomly(exploration, seed++);
-  for (const failure of exploration.failures.slice(failures)) console.log(await printFailure(failure));
-  if (Date.now() - reported > REPORT_EVERY_MS) report();
+if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError(`--seed must be a whole number, not ${values.seed}`);
+if (only !== undefined && !['crashes', 'fuzz', 'kills'].includes(only)) {
+  throw new RangeError(`--only takes crashes, fuzz or kills, not ${only}`);
 }
-report();
-if (exploration.failures.length > 0) process.exitCode = 1;
+/** The fuzzer makes more than one number of its own out of its seed. */
+const SMALL_SEED = String(seed % 8000);
 
-function report(): void {
-  reported = Date.now();
-  const { states, runs, failures } = exploration;
-  const perSecond = Math.round(states / ((reported - started) / 1000));
-  const counts = `${states} states in ${runs} runs, ${failures.length} violations`;
-  console.log(`${counts}; ${perSecond} states a second, next seed ${seed}`);
+console.log(`from seed ${seed}, for ${minutes} minutes`);
+const crashMs = share('crashes', 4 / 5);
+const fuzzMs = share('fuzz', 1 / 5);
+let isGood = true;
+if (crashMs > 0) isGood = (await soakCrashes(crashMs, seed)) === 0;
+if (fuzzMs > 0) isGood = (await run('fuzz.js', '--inputs', 'Infinity', '--seconds', String(fuzzMs / 1000))) && isGood;
+if (only === undefined || only === 'kills') isGood = (await run('kill.js', '--rounds', rounds)) && isGood;
+if (!isGood) process.exitCode = 1;
+
+/** How long a part takes: its share of the time, or all of it if nothing else is asked for. */
+function share(part: string, fraction: number): number {
+  if (only !== undefined) return only === part ? minutes * 60_000 : 0;
+  return minutes * 60_000 * fraction;
+}
+
+/** Runs a program that stands beside this one, and resolves with whether it found nothing wrong. */
+async function run(program: string, ...args: string[]): Promise<boolean> {
+  const child = spawn(process.execPath, [path.join(import.meta.dirname, program), ...args, '--seed', SMALL_SEED], { stdio: 'inherit' });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return code === 0;
 }
 
 /** Another one each time; those below a million are left to the tests. */

@@ -15,12 +15,12 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ALL_CASES, type Case, type Finding } from './mutant.js';
-import { MUTATIONS, type Mutation, type NamedTest } from './mutations.js';
+import { MUTATIONS, type Edit, type Mutation, type NamedTest } from './mutations.js';
 
 const PROJECT = path.join(import.meta.dirname, '../..');
 /** A bug may make the log go round in circles: then its process is ended. */
 const CAP_MS = 60_000;
-const LANES = 2;
+export const LANES = 2;
 
 /** What became of a bug. */
 export interface Trial {
@@ -54,16 +54,23 @@ export class Mutant implements AsyncDisposable {
 
   /** Tries the expected catcher on `mutation`, or `cases` in turn. Leaves the copy as it was. */
   async try(mutation: Mutation, cases?: readonly Case[]): Promise<Trial> {
-    const file = path.join(this.#directory, 'dist/src', mutation.file.replace(/\.ts$/, '.js'));
-    const text = await fs.readFile(file, 'utf8');
-    await fs.writeFile(file, mutate(text, mutation));
     const started = performance.now();
+    const originals = new Map<string, string>();
     try {
+      for (const edit of [mutation, ...mutation.also ?? []]) await this.#spoil(edit, originals);
       const outcome = cases === undefined ? await this.look(mutation.caughtBy) : await this.explore(cases);
       return { mutation, ...outcome, seconds: (performance.now() - started) / 1000 };
     } finally {
-      await fs.writeFile(file, text);
+      for (const [file, text] of originals) await fs.writeFile(file, text);
     }
+  }
+
+  /** Makes `edit`, and keeps in `originals` what the file was before the first. */
+  async #spoil(edit: Edit, originals: Map<string, string>): Promise<void> {
+    const file = path.join(this.#directory, 'dist/src', edit.file.replace(/\.ts$/, '.js'));
+    const text = await fs.readFile(file, 'utf8');
+    if (!originals.has(file)) originals.set(file, text);
+    await fs.writeFile(file, mutate(text, edit));
   }
 
   /** What a part of the suite says of the copy as it is. */
@@ -93,7 +100,7 @@ export class Mutant implements AsyncDisposable {
     const results = output.split('\n').filter((line) => /^(not )?ok \d+ /.test(line) && !line.includes('# SKIP'));
     const hasRun = results.some((line) => line.replace(/\\/g, '').endsWith(`- ${part.test}`));
     const hasFailed = hasRun && results.some((line) => line.startsWith('not ok'));
-    const reason = /^ *error: (.*)$/m.exec(output)?.[1] ?? '';
+    const reason = /^ *error: (?:\|-\n *)?(.*)$/m.exec(output)?.[1] ?? '';
     const message = hasRun ? reason : `the test was not found: ${output.slice(0, 2000)}`;
     return { caughtBy: hasFailed ? describe(part) : undefined, message, states: 0 };
   }
@@ -110,11 +117,11 @@ export class Mutant implements AsyncDisposable {
   }
 }
 
-/** `text` with the bug in it. Throws if the place is not there exactly once: then `mutations.ts` is out of date. */
-export function mutate(text: string, { name, file, find, replace }: Mutation): string {
+/** `text` with the edit made. Throws if the place is not there exactly once: then `mutations.ts` is out of date. */
+export function mutate(text: string, { file, find, replace }: Edit): string {
   const words = find.trim().split(/\s+/).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
   const matches = [...text.matchAll(new RegExp(words.join('\\s+'), 'g'))];
-  if (matches.length !== 1) throw new Error(`"${name}": the place to change occurs ${matches.length} times in ${file}, not once`);
+  if (matches.length !== 1) throw new Error(`${matches.length} times in ${file}, not once: ${find}`);
   const { index, 0: found } = matches[0];
   return text.slice(0, index) + replace + text.slice(index + found.length);
 }
@@ -146,7 +153,7 @@ function describe(part: Case | NamedTest): string {
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { search: { type: 'boolean', default: false } } });
-  const chosen = MUTATIONS.filter(({ name }) => name.includes(positionals[0] ?? ''));
+  const chosen = MUTATIONS.filter(({ name, skip }) => !skip && name.includes(positionals[0] ?? ''));
   let survivors = 0;
   await tryMutations(chosen, ({ mutation, caughtBy, message, states, seconds }) => {
     if (caughtBy === undefined) survivors++;

@@ -3,9 +3,9 @@ import { show } from '../base/bytes.js';
 import { toWalError, WalError } from '../base/errors.js';
 import type { EntryId } from '../contracts/entry.js';
 import { LogPosition } from '../contracts/log-position.js';
-import { resolveOptions, type ResolvedOptions } from '../contracts/options.js';
+import { resolveOptions } from '../contracts/options.js';
 import type { FileManager } from '../files/file-manager.js';
-import { lastIdBefore, viewLog, type LogView } from '../flow/log-view.js';
+import { lastIdBefore, viewLog, type LogView, type ViewOptions } from '../flow/log-view.js';
 import { openScanner, type LinkedSegment } from '../flow/recovery.js';
 import { findClosedEnd, findLastEnd } from '../flow/segment-end.js';
 import { ChunkSource } from '../segment/chunk-source.js';
@@ -26,6 +26,11 @@ export interface ReadOnlyOptions {
   fileManager?: FileManager;
   /** The size in bytes of the blocks that are read. 4 KiB to 64 MiB; default 1 MiB. */
   bufferBytes?: number;
+  /**
+   * Told of damage, for salvage: what is damaged is passed over, and reading goes on with the next segment. Without it
+   * damage is an error.
+   */
+  onDamage?: (this: void, error: WalError) => void;
 }
 
 /**
@@ -83,7 +88,7 @@ export interface SegmentInfo extends RecoveredSegment {
  */
 export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   readonly #directory: string;
-  readonly #options: ResolvedOptions;
+  readonly #options: ViewOptions;
   readonly #looking = new Serial();
   /** Every segment whose file is open: also those of earlier views that somebody still reads. */
   readonly #open = new Set<Segment>();
@@ -91,14 +96,15 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   #segments: readonly SegmentInfo[] = [];
   #isClosed = false;
 
-  private constructor(directory: string, options: ResolvedOptions) {
+  private constructor(directory: string, options: ViewOptions) {
     this.#directory = directory;
     this.#options = options;
   }
 
   /** @internal */
   static async open(directory: string, options?: ReadOnlyOptions): Promise<ReadOnlyLog> {
-    const log = new ReadOnlyLog(directory, resolveOptions(options));
+    const { fileManager, bufferBytes } = resolveOptions(options);
+    const log = new ReadOnlyLog(directory, { fileManager, bufferBytes, onDamage: options?.onDamage });
     await log.refresh();
     return log;
   }
@@ -248,16 +254,18 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
 
   async *#entriesOf(index: number, { segments, last }: LogView): AsyncGenerator<Entry, void, void> {
     const { segment } = segments[index];
-    const { bufferBytes } = this.#options;
+    const { bufferBytes, onDamage } = this.#options;
     const before = lastIdBefore(segments[index]);
     const next = segments[index + 1]?.link;
     const isLast = index === segments.length - 1;
     // Where it ends is settled first, so that nothing is shown of a batch that is not whole.
     const { end, damage } = isLast ? last
-      : next === undefined ? await findLastEnd(segment, before, bufferBytes)
+      : next === undefined || next.previousSegmentId !== segment.segmentId ? await findLastEnd(segment, before, bufferBytes)
         : await findClosedEnd(segment, next, before, bufferBytes);
     yield* new SegmentReader(await openScanner(segment, bufferBytes, before, end), end);
-    if (damage !== undefined) throw damage;
+    if (damage === undefined) return;
+    if (onDamage === undefined) throw damage;
+    onDamage(damage);
   }
 
   async #close(segment: Segment): Promise<void> {

@@ -71,6 +71,11 @@ export class WalError extends Error {
   }
 }
 
+/** Whether `error` tells of bytes that are not what they were. */
+export function isDamage(error: unknown): error is WalError {
+  return error instanceof WalError && error.code === 'WAL_CORRUPT';
+}
+
 const CODE_BY_ERRNO: Readonly<Record<string, WalErrorCode>> = {
   ENOSPC: 'WAL_NO_SPACE',
   EDQUOT: 'WAL_NO_SPACE',

@@ -1,10 +1,12 @@
-import { WalError } from '../base/errors.js';
+import { isDamage, WalError } from '../base/errors.js';
 import type { EntryId } from '../contracts/entry.js';
 import type { ResolvedOptions } from '../contracts/options.js';
 import type { FileHandle } from '../files/file-manager.js';
-import { linkSegments, type LinkedSegment } from './recovery.js';
+import { provenEnd } from '../segment/segment-scanner.js';
+import type { Segment } from '../segment/segment.js';
+import { linkSegments, readFirstLink, type LinkedSegment } from './recovery.js';
 import { findLastEnd, type SegmentEnd } from './segment-end.js';
-import { readSegmentFiles } from './segment-files.js';
+import { readSegmentFiles, type SegmentFiles } from './segment-files.js';
 
 /** How often a directory that changes while it is read is read again. */
 const ATTEMPTS = 100;
@@ -26,23 +28,32 @@ export interface LogView {
   readonly isRepairPending: boolean;
 }
 
-type ViewOptions = Pick<ResolvedOptions, 'fileManager' | 'bufferBytes'>;
+export interface ViewOptions extends Pick<ResolvedOptions, 'fileManager' | 'bufferBytes'> {
+  /** Told of damage, which is then passed over. Without it damage is an error. */
+  readonly onDamage: ((error: WalError) => void) | undefined;
+}
 
 /** Looks into a directory that another process may be using. Changes nothing. */
 export async function viewLog(directory: string, options: ViewOptions): Promise<LogView> {
   // A directory that cannot be read at all is nothing that moves.
   await options.fileManager.list(directory);
   let suspicion = '';
+  let damage: WalError[] | undefined;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const opened: FileHandle[] = [];
     try {
-      return await look(directory, options, opened);
+      const view = await look(directory, options, opened, damage);
+      for (const error of damage ?? []) options.onDamage?.(error);
+      return view;
     } catch (error) {
       for (const file of opened) await file.close().catch(() => undefined);
       if (hasMoved(error)) continue;
+      if (!isDamage(error)) throw error;
       // A segment that goes while the others are looked at can make it seem damaged, but not twice in the same way.
-      if (!isDamage(error) || error.message === suspicion) throw error;
+      const isCertain = error.message === suspicion;
       suspicion = error.message;
+      if (isCertain && (options.onDamage === undefined || damage !== undefined)) throw error;
+      if (isCertain) damage = [];
     }
   }
   throw new WalError('WAL_IO', `the log in ${directory} changes faster than it can be read`);
@@ -53,9 +64,18 @@ export function lastIdBefore({ segment, link }: LinkedSegment): EntryId {
   return segment.formatVersion === 0 ? segment.segmentId - 1 : link?.lastId ?? 0;
 }
 
-async function look(directory: string, options: ViewOptions, opened: FileHandle[]): Promise<LogView> {
-  const files = await readSegmentFiles(options.fileManager, directory, opened, 'read');
-  const { chain, unused } = await linkSegments(files, options.bufferBytes);
+/** With `damage`, what is damaged is added to it and passed over. */
+async function look(
+  directory: string, options: ViewOptions, opened: FileHandle[], damage: WalError[] | undefined,
+): Promise<LogView> {
+  damage?.splice(0);
+  const onDamage = damage === undefined ? {} : { onDamage: (error: WalError) => void damage.push(error) };
+  const files = await readSegmentFiles(options.fileManager, directory, opened, { access: 'read', ...onDamage });
+  const { chain, unused } = await linkSegments(files, options.bufferBytes).catch((error: unknown) => {
+    if (damage === undefined || !isDamage(error)) throw error;
+    damage.push(error);
+    return linkAll(files, options.bufferBytes);
+  });
   const newest = chain.at(-1);
   const last = newest === undefined
     ? EMPTY_LOG : await findLastEnd(newest.segment, lastIdBefore(newest), options.bufferBytes);
@@ -67,14 +87,26 @@ async function look(directory: string, options: ViewOptions, opened: FileHandle[
   return { segments, last, spares, isRepairPending: files.hasTailCopy };
 }
 
+/** Every segment that holds anything, where the links do not lead through all of them. */
+async function linkAll(
+  { segments }: SegmentFiles, blockBytes: number,
+): Promise<{ chain: LinkedSegment[]; unused: Segment[] }> {
+  const chain: LinkedSegment[] = [];
+  const unused: Segment[] = [];
+  for (const segment of segments) {
+    const link = segment.formatVersion === 0 ? undefined : await readFirstLink(segment);
+    const isEmpty = segment.formatVersion !== 0 && link === undefined
+      && (await provenEnd(segment, segment.start, blockBytes)) === segment.start;
+    if (isEmpty) unused.push(segment);
+    else chain.push({ segment, link });
+  }
+  return { chain, unused };
+}
+
 const EMPTY_LOG: SegmentEnd = { end: 0, lastId: 0, provenId: 0, tornBytes: 0, damage: undefined };
 
 /** Whether a file had another name, or was another segment's, by the time it was looked at. */
 function hasMoved(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ENOENT' || code === 'WAL_POSITION_GONE';
-}
-
-function isDamage(error: unknown): error is WalError {
-  return error instanceof WalError && error.code === 'WAL_CORRUPT';
 }

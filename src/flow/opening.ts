@@ -33,6 +33,8 @@ export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Pr
   for (const { name, segmentId } of log.segments) if (name !== segmentName(segmentId)) parts.pool.reserve(name);
   const last = log.segments.at(-1);
   const goesOn = last !== undefined && canGoOn(last, log, parts.options);
+  // If its owner did not want it, it was empty; what comes now is another matter.
+  if (goesOn) last.isAbandoned = false;
   const segment = goesOn ? last : await parts.pool.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
   return new SegmentBuffer(segment, parts.blocks, goesOn ? log.end : segment.start, log.chain);
 }

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { WalError } from '../base/errors.js';
+import { isDamage, WalError } from '../base/errors.js';
 import { decodeHeader, MAX_HEADER_LENGTH, type SegmentHeader } from '../contracts/segment-format.js';
 import { HOLDS_FILE_NAME, parseSegmentName, TAIL_FILE_NAME } from '../contracts/segment-name.js';
 import type { FileHandle, FileManager } from '../files/file-manager.js';
@@ -23,12 +23,18 @@ export interface SegmentFiles {
   readonly hasHolds: boolean;
 }
 
+export interface FileUse {
+  /** For `read` the directory may be another process's, which goes on using the files. */
+  readonly access: 'read' | 'write';
+  /** Told of a file whose header is damaged, which is then passed over. Without it that is an error. */
+  onDamage?(error: WalError): void;
+}
+
 /**
  * Reads the header of every segment file. Changes nothing. The caller closes the segments' files, also after an error.
- * Without `write` the directory may be another process's, which goes on using the files.
  */
 export async function readSegmentFiles(
-  fileManager: FileManager, directory: string, opened: FileHandle[], access: 'read' | 'write' = 'write',
+  fileManager: FileManager, directory: string, opened: FileHandle[], { access, onDamage }: FileUse = { access: 'write' },
 ): Promise<SegmentFiles> {
   const names = await fileManager.list(directory);
   const files: SegmentFiles = {
@@ -48,7 +54,11 @@ export async function readSegmentFiles(
   for (const { name, id, checkpointed } of ours) {
     const file = await fileManager.open(path.join(directory, name), { access, durableWrites: access === 'write' });
     opened.push(file);
-    const header = await readHeader(file, id, checkpointed);
+    const header = await readHeader(file, id, checkpointed).catch((error: unknown) => {
+      if (onDamage === undefined || !isDamage(error)) throw error;
+      onDamage(error);
+      return undefined;
+    });
     const identity = header === undefined ? name : `${header.formatVersion} ${header.segmentId ?? id} ${header.seed}`;
     if (identities.has(identity)) files.aliases.push(name);
     else if (header === undefined || checkpointed) files.spares.push(name);

@@ -23,12 +23,12 @@ export interface Fragment {
 
 /** The moment of a crash: everything durable, everything pending, everything in progress. */
 export class CrashPoint {
-  readonly fragments: readonly Fragment[];
   readonly #traits: DiskTraits;
   readonly #content: DiskContent;
+  readonly #inProgress: readonly (readonly Change[])[];
   readonly #files: ReadonlyMap<Inode, FileState>;
-
   readonly #diskWith: (content: DiskContent) => SimulatedDisk;
+  #fragments: readonly Fragment[] | undefined;
 
   /** Made by `SimulatedDisk.crashPoint`. */
   constructor(
@@ -40,11 +40,16 @@ export class CrashPoint {
     this.#traits = traits;
     this.#diskWith = diskWith;
     this.#content = content;
+    this.#inProgress = inProgress;
     this.#files = statesOf(content);
-    this.fragments = [
-      ...content.pending.flatMap((change) => this.#split(change, false)),
-      ...inProgress.flat().flatMap((change) => this.#split(change, true)),
-    ];
+  }
+
+  /** Split when somebody asks: most moments of a run are never crashed. */
+  get fragments(): readonly Fragment[] {
+    return (this.#fragments ??= [
+      ...this.#content.pending.flatMap((change) => this.#split(change, false)),
+      ...this.#inProgress.flat().flatMap((change) => this.#split(change, true)),
+    ]);
   }
 
   /**
@@ -54,8 +59,9 @@ export class CrashPoint {
   powerLoss(fates: readonly Fate[], seed = 0): SimulatedDisk {
     const survivors = new Survivors(this.#files, this.#traits, new Random(seed));
     const links: LinkChange[] = [];
+    const { fragments } = this;
     this.#inOrder(fates).forEach((fate, i) => {
-      const { change } = this.fragments[i];
+      const { change } = fragments[i];
       if (change.kind === 'data') survivors.write(change, fate);
       else if (fate === 'lost') return;
       else if (change.kind === 'size') survivors.resize(change);
@@ -216,13 +222,12 @@ class Survivors {
   }
 
   #touch(inode: Inode, capacity: number): { bytes: Uint8Array; size: number } {
-    const durable = this.#durable(inode);
-    const file = this.#touched.get(inode) ?? { bytes: durable.slice(), size: durable.length };
-    if (file.bytes.length < capacity) {
-      const larger = new Uint8Array(capacity);
-      larger.set(file.bytes);
-      file.bytes = larger;
-    }
+    const touched = this.#touched.get(inode);
+    if (touched !== undefined && touched.bytes.length >= capacity) return touched;
+    const before = touched?.bytes ?? this.#durable(inode);
+    const bytes = new Uint8Array(Math.max(capacity, before.length));
+    bytes.set(before);
+    const file = { bytes, size: touched?.size ?? before.length };
     this.#touched.set(inode, file);
     return file;
   }

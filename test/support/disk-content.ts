@@ -1,5 +1,7 @@
 /** What a simulated disk consists of: files, their names, and changes on their way to the disk. */
 
+import { FileBytes } from './file-bytes.js';
+
 export type DiskMode = 'strict' | 'ordered';
 
 /**
@@ -55,75 +57,55 @@ export interface LinkChange extends ChangeOfOperation {
 
 export type Change = DataChange | SizeChange | LinkChange;
 
-const NOTHING = new Uint8Array(0);
-
-/** A file, whatever it is called. */
+/** A file, whatever it is called: what programs read, and what is on the disk. */
 export class Inode {
-  /** What is on the disk. Replaced when it changes, never modified. */
-  durable: Uint8Array;
-  /** What is in the cache, in its first `size` bytes. */
-  #cached: Uint8Array;
-  #size: number;
-  #isShared = false;
+  readonly #cached: FileBytes;
+  readonly #durable: FileBytes;
 
-  constructor(durable: Uint8Array = NOTHING, cached: Uint8Array = durable) {
-    this.durable = durable;
-    this.#cached = cached;
-    this.#size = cached.length;
-    this.#isShared = true;
+  constructor(durable?: Uint8Array, cached = durable) {
+    this.#durable = new FileBytes(durable);
+    this.#cached = new FileBytes(cached);
   }
 
   get size(): number {
-    return this.#size;
+    return this.#cached.size;
+  }
+
+  get durableSize(): number {
+    return this.#durable.size;
+  }
+
+  /** What is on the disk. It stays as it is: the next change goes to a copy. */
+  get durable(): Uint8Array {
+    return this.#durable.share();
   }
 
   /** The cached bytes. They stay as they are: the next change goes to a copy. */
   share(): Uint8Array {
-    this.#isShared = true;
-    return this.#size === this.#cached.length ? this.#cached : this.#cached.subarray(0, this.#size);
+    return this.#cached.share();
   }
 
   read(target: Uint8Array, position: number): number {
-    const end = Math.min(this.#size, position + target.length);
-    if (position >= end) return 0;
-    target.set(this.#cached.subarray(position, end));
-    return end - position;
+    return this.#cached.read(target, position);
   }
 
   patch(position: number, bytes: Uint8Array): void {
-    const end = position + bytes.length;
-    this.#own(Math.max(end, this.#size));
-    this.#cached.set(bytes, position);
-    this.#size = Math.max(this.#size, end);
+    this.#cached.patch(position, bytes);
   }
 
   resize(size: number): void {
-    this.#own(size);
-    if (size < this.#size) this.#cached.fill(0, size, this.#size);
-    this.#size = size;
+    this.#cached.resize(size);
   }
 
-  #own(size: number): void {
-    if (!this.#isShared && this.#cached.length >= size) return;
-    const owned = new Uint8Array(Math.max(size, this.#size));
-    owned.set(this.#cached.subarray(0, this.#size));
-    this.#cached = owned;
-    this.#isShared = false;
+  /** Makes bytes durable as far as the durable size goes: a write makes bytes durable, not the size. */
+  patchDurable(position: number, bytes: Uint8Array): void {
+    const room = this.#durable.size - position;
+    if (room > 0) this.#durable.patch(position, room < bytes.length ? bytes.subarray(0, room) : bytes);
   }
-}
 
-/** `bytes` with a part replaced, no longer than before: a write makes bytes durable, not the size. */
-export function patched(bytes: Uint8Array, position: number, part: Uint8Array): Uint8Array {
-  const copy = bytes.slice();
-  if (position < copy.length) copy.set(part.subarray(0, copy.length - position), position);
-  return copy;
-}
-
-export function resized(bytes: Uint8Array, change: { readonly size: number; readonly grows: boolean }): Uint8Array {
-  if (change.grows && bytes.length >= change.size) return bytes;
-  const copy = new Uint8Array(change.size);
-  copy.set(bytes.subarray(0, change.size));
-  return copy;
+  resizeDurable({ size, grows }: { readonly size: number; readonly grows: boolean }): void {
+    if (!grows || this.#durable.size < size) this.#durable.resize(size);
+  }
 }
 
 /** What is left of a write when the range from `start` to `end` is taken out of it. */

@@ -178,7 +178,7 @@ export class ModelledLog {
   /** The process ends here and now. Nothing settles any more. */
   kill(): void {
     this.files.kill();
-    this.scheduler.clearTimers();
+    this.scheduler.end();
     this.log = undefined;
     this.#inFlight.clear();
     this.model.processEnded();

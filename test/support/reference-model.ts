@@ -244,11 +244,13 @@ export class ReferenceModel {
         return isUnknown && attempt.ordinal > after && haveEqualChunks(attempt, entry);
       }) ??
       withId.at(-1);
-    const what = `${by} showed entry ${entry.id}, ${describe(entry)}`;
-    if (found === undefined) throw new Violation(`${what}, which nobody committed`);
-    if (found.state === 'begun' || found.state === 'gone') throw new Violation(`${what}, but ${found.reason}`);
-    if (!haveEqualChunks(found, entry)) throw new Violation(`${what}, but it was written as ${describe(found)}`);
-    return found;
+    const wrong =
+      found === undefined ? 'which nobody committed'
+      : found.state === 'begun' || found.state === 'gone' ? `but ${found.reason}`
+      : haveEqualChunks(found, entry) ? undefined
+      : `but it was written as ${describe(found)}`;
+    if (found !== undefined && wrong === undefined) return found;
+    throw new Violation(`${by} showed entry ${entry.id}, ${describe(entry)}, ${wrong}`);
   }
 
   #keep(ordinal: number, id: number, positions: readonly LogPosition[], reason: string): void {

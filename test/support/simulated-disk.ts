@@ -4,8 +4,6 @@ import { CrashPoint } from './crash-point.js';
 import {
   Inode,
   outside,
-  patched,
-  resized,
   withLinks,
   type Change,
   type DiskContent,
@@ -88,8 +86,7 @@ export class SimulatedDisk {
   }
 
   rename(from: string, to: string): void {
-    const time = ++this.#time;
-    this.#apply(this.#renaming(from, to).map((change) => ({ ...change, time })));
+    this.#apply(this.#renaming(from, to, ++this.#time));
   }
 
   remove(path: string): void {
@@ -99,19 +96,19 @@ export class SimulatedDisk {
 
   /** Changes bytes in the cache. `bytes` is kept: it must not change any more. */
   write(inode: Inode, position: number, bytes: Uint8Array): void {
-    const changes = this.#writing(inode, position, bytes);
+    const changes = this.#writing(inode, position, bytes, ++this.#time);
     inode.patch(position, bytes);
-    this.#finish(changes);
+    this.#pending = this.#pending.concat(changes);
   }
 
   /** As `write`, and durable at once, with as much of the size as it takes to read it back. */
   writeDurably(inode: Inode, position: number, bytes: Uint8Array): void {
-    const grew = position + bytes.length > inode.durable.length;
+    const grew = position + bytes.length > inode.durableSize;
     inode.patch(position, bytes);
     this.#time++;
     if (grew) this.#makeSizeDurable(inode, position + bytes.length);
     this.#overrule(inode, position, position + bytes.length);
-    inode.durable = patched(inode.durable, position, bytes);
+    inode.patchDurable(position, bytes);
   }
 
   /** A durable write that failed: the cache has the bytes; the disk has them only if `survives` says so. */
@@ -124,7 +121,8 @@ export class SimulatedDisk {
   truncate(inode: Inode, size: number): void {
     const operation = this.#nextOperation++;
     inode.resize(size);
-    this.#finish([{ kind: 'size', inode, size, grows: false, operation, time: 0 }]);
+    const change: Change = { kind: 'size', inode, size, grows: false, operation, time: ++this.#time };
+    this.#pending = this.#pending.concat(change);
   }
 
   /** Makes durable what was done to the file up to `time`. */
@@ -158,7 +156,7 @@ export class SimulatedDisk {
 
   /** Notes that a write is in progress: a crash may leave any part of it. Returns what ends it. */
   beginWrite(inode: Inode, position: number, bytes: Uint8Array): () => void {
-    return this.#begin(this.#writing(inode, position, bytes));
+    return this.#begin(this.#writing(inode, position, bytes, 0));
   }
 
   beginTruncate(inode: Inode, size: number): () => void {
@@ -172,7 +170,7 @@ export class SimulatedDisk {
   }
 
   beginRename(from: string, to: string): () => void {
-    return this.#begin(this.#renaming(from, to));
+    return this.#begin(this.#renaming(from, to, 0));
   }
 
   beginRemove(path: string): () => void {
@@ -214,22 +212,22 @@ export class SimulatedDisk {
     return () => void this.#inProgress.delete(operation);
   }
 
-  #writing(inode: Inode, position: number, bytes: Uint8Array): Change[] {
+  #writing(inode: Inode, position: number, bytes: Uint8Array, time: number): Change[] {
     const operation = this.#nextOperation++;
     const end = position + bytes.length;
-    const data: Change = { kind: 'data', inode, position, bytes, operation, time: 0 };
+    const data: Change = { kind: 'data', inode, position, bytes, operation, time };
     if (end <= inode.size) return [data];
     // The size comes first: bytes beyond the durable size cannot be made durable.
-    return [{ kind: 'size', inode, size: end, grows: true, operation, time: 0 }, data];
+    return [{ kind: 'size', inode, size: end, grows: true, operation, time }, data];
   }
 
-  #renaming(from: string, to: string): LinkChange[] {
+  #renaming(from: string, to: string, time: number): LinkChange[] {
     const inode = this.#named(from);
     if (from === to) return [];
     const operation = this.#nextOperation++;
     return [
-      { kind: 'link', path: to, inode, operation, time: 0 },
-      { kind: 'unlink', path: from, inode, operation, time: 0 },
+      { kind: 'link', path: to, inode, operation, time },
+      { kind: 'unlink', path: from, inode, operation, time },
     ];
   }
 
@@ -241,22 +239,18 @@ export class SimulatedDisk {
 
   #apply(changes: readonly LinkChange[]): void {
     this.#names = withLinks(this.#names, changes);
-    this.#pending = [...this.#pending, ...changes];
-  }
-
-  #finish(changes: readonly Change[]): void {
-    const time = ++this.#time;
-    this.#pending = [...this.#pending, ...changes.map((change) => ({ ...change, time }))];
+    this.#pending = this.#pending.concat(changes);
   }
 
   #drain(isDrained: (change: Change) => boolean): void {
+    if (this.#pending.length === 0) return;
     const kept: Change[] = [];
     const links: LinkChange[] = [];
     for (const change of this.#pending) {
       const { kind, inode } = change;
       if (!isDrained(change)) kept.push(change);
-      else if (kind === 'data') inode.durable = patched(inode.durable, change.position, change.bytes);
-      else if (kind === 'size') inode.durable = resized(inode.durable, change);
+      else if (kind === 'data') inode.patchDurable(change.position, change.bytes);
+      else if (kind === 'size') inode.resizeDurable(change);
       else links.push(change);
     }
     if (links.length > 0) this.#durableNames = withLinks(this.#durableNames, links);
@@ -271,13 +265,12 @@ export class SimulatedDisk {
       if (!change.grows) this.#overrule(inode, change.size, Infinity, change.time);
     }
     this.#drain((change) => isSize(change) || (this.#isOrdered && change.kind !== 'data'));
-    if (inode.durable.length < atLeast) {
-      inode.durable = resized(inode.durable, { size: atLeast, grows: true });
-    }
+    inode.resizeDurable({ size: atLeast, grows: true });
   }
 
   /** Takes the range out of the file's pending writes older than `time`: newer bytes are durable there. */
   #overrule(inode: Inode, start: number, end: number, time = Infinity): void {
+    if (this.#pending.length === 0) return;
     this.#pending = this.#pending.flatMap((change) => {
       if (change.kind !== 'data' || change.inode !== inode || change.time >= time) return [change];
       return outside(change, start, end);

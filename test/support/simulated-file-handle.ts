@@ -23,6 +23,7 @@ export class SimulatedFileHandle implements FileHandle {
   readonly #writes = new Set<{ readonly start: number; readonly end: number }>();
   #inProgress = 0;
   #isClosed = false;
+  readonly #settled = (): void => void this.#inProgress--;
 
   constructor(manager: SimulatedFileManager, path: string, inode: Inode, options: OpenOptions) {
     this.#manager = manager;
@@ -34,17 +35,15 @@ export class SimulatedFileHandle implements FileHandle {
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    return this.#call('read', { finish: () => this.#inode.read(target, position) });
+    return this.#call('read', { finish: () => this.#inode.read(target, position), settled: this.#settled });
   }
 
   write(parts: readonly Uint8Array[], position: number): Promise<number> {
-    const { operation, ended } = this.#writing(parts, position);
-    return this.#call('write', operation, ended);
+    return this.#call('write', this.#writing(parts, position));
   }
 
   writeBlocking(parts: readonly Uint8Array[], position: number): number {
-    const { operation, ended } = this.#writing(parts, position);
-    return this.#callBlocking('write', operation, ended);
+    return this.#callBlocking('write', this.#writing(parts, position));
   }
 
   sync(): Promise<void> {
@@ -63,23 +62,24 @@ export class SimulatedFileHandle implements FileHandle {
         if (this.#isReadOnly) throw systemError('EINVAL', 'ftruncate', this.#path);
         disk.truncate(this.#inode, length);
       },
+      settled: this.#settled,
     });
   }
 
   size(): Promise<number> {
-    return this.#call('size', { finish: () => this.#inode.size });
+    return this.#call('size', { finish: () => this.#inode.size, settled: this.#settled });
   }
 
   close(): Promise<void> {
     if (this.#inProgress > 0) this.#breach('a close beside another operation');
-    const closed = this.#call('close', { finish: () => {} });
+    const closed = this.#call('close', { finish: () => {}, settled: this.#settled });
     this.#isClosed = true;
     this.#manager.openFiles.delete(this.#path);
     return closed;
   }
 
-  #writing(parts: readonly Uint8Array[], position: number): { operation: Operation<number>; ended: () => void } {
-    const bytes = concatenated(parts);
+  #writing(parts: readonly Uint8Array[], position: number): Operation<number> {
+    const bytes = Buffer.concat(parts);
     const range = { start: position, end: position + bytes.length };
     for (const other of this.#writes) {
       if (range.start < other.end && other.start < range.end) this.#breach('overlapping writes');
@@ -91,13 +91,16 @@ export class SimulatedFileHandle implements FileHandle {
       this.#apply(position, bytes.subarray(0, length));
       return length;
     };
-    const operation = {
+    return {
       begin: () => (bytes.length > 0 ? this.#manager.disk.beginWrite(this.#inode, position, bytes) : undefined),
       finish: () => apply(bytes.length),
       finishPartly: () => apply(Math.max(1, bytes.length >> 1)),
       fail: () => this.#failWrite(position, bytes),
+      settled: () => {
+        this.#writes.delete(range);
+        this.#settled();
+      },
     };
-    return { operation, ended: () => this.#writes.delete(range) };
   }
 
   #syncing(): Operation<void> {
@@ -106,26 +109,20 @@ export class SimulatedFileHandle implements FileHandle {
     return {
       finish: () => disk.sync(this.#inode, time),
       fail: () => disk.failSync(this.#inode, time, survives),
+      settled: this.#settled,
     };
   }
 
-  #call<T>(kind: CallKind, operation: Operation<T>, ended?: () => void): Promise<T> {
+  #call<T>(kind: CallKind, operation: Operation<T>): Promise<T> {
     if (this.#isClosed) return Promise.reject(systemError('EBADF', kind, this.#path));
-    return this.#manager.call(kind, this.#path, this.#counted(operation, ended));
-  }
-
-  #callBlocking<T>(kind: CallKind, operation: Operation<T>, ended?: () => void): T {
-    if (this.#isClosed) throw systemError('EBADF', kind, this.#path);
-    return this.#manager.callBlocking(kind, this.#path, this.#counted(operation, ended));
-  }
-
-  #counted<T>(operation: Operation<T>, ended?: () => void): Operation<T> {
     this.#inProgress++;
-    const settled = (): void => {
-      this.#inProgress--;
-      ended?.();
-    };
-    return { ...operation, settled };
+    return this.#manager.call(kind, this.#path, operation);
+  }
+
+  #callBlocking<T>(kind: CallKind, operation: Operation<T>): T {
+    if (this.#isClosed) throw systemError('EBADF', kind, this.#path);
+    this.#inProgress++;
+    return this.#manager.callBlocking(kind, this.#path, operation);
   }
 
   #apply(position: number, bytes: Uint8Array): void {
@@ -146,20 +143,13 @@ export class SimulatedFileHandle implements FileHandle {
   }
 }
 
-function concatenated(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return Uint8Array.from(parts[0]);
-  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+function isConcatenation(bytes: Buffer, parts: readonly Uint8Array[]): boolean {
   let position = 0;
-  for (const part of parts) {
-    bytes.set(part, position);
+  return parts.every((part) => {
+    const from = position;
     position += part.length;
-  }
-  return bytes;
-}
-
-function isConcatenation(bytes: Uint8Array, parts: readonly Uint8Array[]): boolean {
-  let position = 0;
-  return parts.every((part) => Buffer.compare(part, bytes.subarray(position, (position += part.length))) === 0);
+    return bytes.compare(part, 0, part.length, from, position) === 0;
+  });
 }
 
 /** The error that the operating system would report. */
