@@ -6,7 +6,7 @@ import {
 import { Snapshot, SnapshotWriter } from './snapshot.js';
 
 /** Those of the log, which the store passes on. Its snapshot is stored through `fileManager` too. */
-export type KeyValueStoreOptions = Omit<WalOptions, 'versionInfo'>;
+export type KeyValueStoreOptions = Omit<WalOptions, 'versionInfo' | 'sync'>;
 
 export interface KeyValueStoreStats {
   readonly keys: number;
@@ -148,7 +148,9 @@ export class KeyValueStore {
     });
     loaded.catch(() => undefined);
     const manager = this.#manager(loaded);
-    this.#log = await WriteAheadLog.recover(this.#directory, manager, { ...options, versionInfo: VERSION_INFO });
+    this.#log = await WriteAheadLog.recover(this.#directory, manager, {
+      ...options, sync: 'commit', versionInfo: VERSION_INFO,
+    });
     this.#listen();
     // Not before the log is open: until then another process can own the directory, and replace its snapshot.
     const loading = Snapshot.open(this.#fileManager, this.#directory).then((snapshot) => this.#install(snapshot));

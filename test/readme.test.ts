@@ -6,15 +6,9 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import ts from 'typescript';
 import { ExampleProject, ROOT } from './example-project.js';
+import { findBlocks } from './markdown.js';
 
 const run = promisify(execFile);
-
-/** A fenced block of the README. Those marked `ts` can be run, those marked `typescript` only show something. */
-interface Block {
-  readonly line: number;
-  readonly language: string;
-  readonly code: string;
-}
 
 const readme = readFileSync(path.join(ROOT, 'README.md'), 'utf8');
 const blocks = findBlocks(readme);
@@ -58,12 +52,3 @@ describe('the README', () => {
     }
   });
 });
-
-function findBlocks(markdown: string): Block[] {
-  const found: Block[] = [];
-  for (const { index, 0: text, 1: language, 2: code } of markdown.matchAll(/^```(\w+)\n(.*?)^```$/gms)) {
-    assert.ok(text.length > 0);
-    found.push({ line: markdown.slice(0, index).split('\n').length, language, code });
-  }
-  return found;
-}

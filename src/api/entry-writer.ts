@@ -1,4 +1,5 @@
 import { show } from '../base/bytes.js';
+import { commitChannel, traced } from '../base/channels.js';
 import { assertChunkLength, chunkBytes } from '../contracts/entry.js';
 import type { ChunkData, ChunkRecord, CommitOptions, EntryId } from '../contracts/entry.js';
 import { isDurable } from '../contracts/options.js';
@@ -94,6 +95,11 @@ export class EntryWriter implements AsyncDisposable {
    * Throws a TypeError, and changes nothing, if the entry is not open or a chunk is unfinished.
    */
   commit(options?: CommitOptions): Promise<EntryId> {
+    const describe = () => ({ directory: this.#log.directory, id: this.id });
+    return traced(commitChannel, describe, () => this.#commit(options));
+  }
+
+  #commit(options: CommitOptions | undefined): Promise<EntryId> {
     return new Promise((resolve, reject) => {
       const durable = isDurable(options, this.#log.syncMode);
       this.#assertWritable();

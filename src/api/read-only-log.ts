@@ -256,11 +256,12 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
     const { segment } = segments[index];
     const { bufferBytes, onDamage } = this.#options;
     const before = lastIdBefore(segments[index]);
-    const next = segments[index + 1]?.link;
-    const isLast = index === segments.length - 1;
+    // Where segments are missing, the next one is not the successor.
+    const follower = segments[index + 1]?.link;
+    const next = follower?.previousSegmentId === segment.segmentId ? follower : undefined;
     // Where it ends is settled first, so that nothing is shown of a batch that is not whole.
-    const { end, damage } = isLast ? last
-      : next === undefined || next.previousSegmentId !== segment.segmentId ? await findLastEnd(segment, before, bufferBytes)
+    const { end, damage } = index === segments.length - 1 ? last
+      : next === undefined ? await findLastEnd(segment, before, bufferBytes)
         : await findClosedEnd(segment, next, before, bufferBytes);
     yield* new SegmentReader(await openScanner(segment, bufferBytes, before, end), end);
     if (damage === undefined) return;

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
 import { ignoreRejection } from '../base/async.js';
+import { checkpointChannel, commitChannel, publish, recoverChannel, traced } from '../base/channels.js';
 import { systemEnvironment, type Environment } from '../base/environment.js';
 import { toWalError, WalError } from '../base/errors.js';
 import { show } from '../base/bytes.js';
@@ -29,6 +30,8 @@ import type { Entry } from '../segment/segment-reader.js';
 import type { Segment } from '../segment/segment.js';
 import { ChunkReader } from './chunk-reader.js';
 import { EntryWriter } from './entry-writer.js';
+import type { WalEvents } from './wal-events.js';
+import { statsOf, type WalStats } from './wal-stats.js';
 import { Hold, requestedHold, type HoldOptions } from './hold.js';
 import { ReadOnlyLog, type ReadOnlyOptions } from './read-only-log.js';
 
@@ -55,26 +58,6 @@ import { ReadOnlyLog, type ReadOnlyOptions } from './read-only-log.js';
 export type LogManager = LogManagerOf<WriteAheadLog>;
 
 /**
- * What a log reports besides what its methods return.
- *
- * @example
- * log.on('checkpointFailed', ({ error, retryInMs }) => console.error(`${error.message}; again in ${retryInMs} ms`));
- * log.on('failed', (error) => console.error(error.message));
- */
-export interface WalEvents {
-  /** A segment's entries, the last of which is `lastId`, are safe in the owner's storage and gone from the log. */
-  checkpoint: [{ segmentId: number; lastId: EntryId }];
-  /** A checkpoint failed and is tried again after `retryInMs`; nothing was freed. */
-  checkpointFailed: [{ error: WalError; segmentId: number; attempt: number; retryInMs: number }];
-  /** The log went on to a new segment. */
-  segment: [{ segmentId: number }];
-  /** A hold has kept more bytes than it may, and keeps nothing any more. */
-  holdBroken: [{ name: string; from: EntryId; retainedBytes: number }];
-  /** A write or sync failed: the log must be shut down and recovered. */
-  failed: [WalError];
-}
-
-/**
  * What to iterate over.
  *
  * @example
@@ -90,43 +73,6 @@ export interface EntriesOptions {
   readonly follow?: boolean;
   /** Ends the iteration with its reason. */
   readonly signal?: AbortSignal;
-}
-
-/**
- * Where a log stands. Counts are since it was opened.
- *
- * @example
- * await Promise.all(['a', 'b', 'c'].map((data) => log.append(data)));
- * const { commits, flushes }: WalStats = log.stats();
- * console.log(commits, flushes < commits); // 3 true
- */
-export interface WalStats {
-  /** The id that the next entry gets. */
-  readonly nextId: EntryId;
-  /** Entries that became durable. */
-  readonly commits: number;
-  /** Writes that made them durable. */
-  readonly flushes: number;
-  /** Bytes in those writes. */
-  readonly flushedBytes: number;
-  /** Bytes accepted but not yet durable. */
-  readonly pendingBytes: number;
-  /** Bytes of committed entries that the operating system has, but that are not durable yet. */
-  readonly unsyncedBytes: number;
-  /** The highest id that is durable. */
-  readonly durableId: EntryId;
-  /** Callers in line for the writer's place. */
-  readonly waitingWriters: number;
-  /** Segments closed but not yet checkpointed. */
-  readonly segmentsToCheckpoint: number;
-  /** Segment files made anew. */
-  readonly segmentsCreated: number;
-  /** Segment files used again. */
-  readonly segmentsRecycled: number;
-  /** Files that are ready for the next segments. */
-  readonly spareSegments: number;
-  /** Why the last checkpoint failed, until one succeeds. */
-  readonly lastCheckpointError: WalError | undefined;
 }
 
 /**
@@ -166,7 +112,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     this.#queue = new CommitQueue({
       onFlushed: () => this.#writer?.pump(),
       onFailed: (error) => this.#fail(error),
-    }, environment, options);
+    }, environment, directory, options);
     this.#directorySync = new DirectorySync(options.fileManager, directory, (cause) => this.#queue.fail(cause));
     this.#pool = new SegmentPool(directory, options, this.#directorySync, environment);
     this.#holds = new Holds(options.fileManager, directory, this.#directorySync, {
@@ -174,7 +120,11 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       onBroken: (name, from, retainedBytes) => this.#report('holdBroken', { name, from, retainedBytes }),
     });
     this.#checkpointer = new Checkpointer(this.#pool, environment, this.#holds, {
-      persist: (segment, signal) => this.#owner.persist(segment, this, signal),
+      persist: (segment, signal) => {
+        const { segmentId, lastId } = segment;
+        const describe = () => ({ directory, segmentId, lastId });
+        return traced(checkpointChannel, describe, () => this.#owner.persist(segment, this, signal));
+      },
       onRetired: (segment) => {
         // From here on nobody new can pin the segment: its file is about to be used again.
         this.#segments.remove(segment);
@@ -232,7 +182,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   ): Promise<WriteAheadLog> {
     assertDirectory(directory);
     const log = new WriteAheadLog(path.resolve(directory), manager, resolveOptions(options), environment);
-    await log.#open();
+    await traced(recoverChannel, () => ({ directory: log.#directory }), () => log.#open());
     return log;
   }
 
@@ -271,6 +221,11 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(one.id, two.id, two.chunks.length); // 1 2 2
    */
   append(data: ChunkData | readonly ChunkData[], options?: CommitOptions): Promise<CommittedEntry> {
+    if (!commitChannel.hasSubscribers) return this.#append(data, options);
+    return commitChannel.tracePromise(() => this.#append(data, options), { directory: this.#directory });
+  }
+
+  #append(data: ChunkData | readonly ChunkData[], options?: CommitOptions): Promise<CommittedEntry> {
     return new Promise((resolve, reject) => {
       const entry = entryData(data);
       const length = entryDataLength(entry);
@@ -290,6 +245,13 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(transfer.map(({ id }) => id)); // [ 1, 2 ]
    */
   appendBatch(
+    entries: readonly (ChunkData | readonly ChunkData[])[], options?: CommitOptions,
+  ): Promise<readonly CommittedEntry[]> {
+    const describe = () => ({ directory: this.#directory });
+    return traced(commitChannel, describe, () => this.#appendBatch(entries, options));
+  }
+
+  #appendBatch(
     entries: readonly (ChunkData | readonly ChunkData[])[], options?: CommitOptions,
   ): Promise<readonly CommittedEntry[]> {
     return new Promise((resolve, reject) => {
@@ -506,21 +468,15 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(log.stats().pendingBytes, log.stats().waitingWriters); // 0 0
    */
   stats(): WalStats {
-    return {
-      nextId: this.#active.nextId,
-      commits: this.#queue.commits,
-      flushes: this.#queue.flushes,
-      flushedBytes: this.#queue.flushedBytes,
-      pendingBytes: this.#queue.pendingBytes,
-      unsyncedBytes: this.#queue.unsyncedBytes,
-      durableId: this.durableId,
-      waitingWriters: this.#writer.waiting,
-      segmentsToCheckpoint: this.#checkpointer.segments.length,
-      segmentsCreated: this.#pool.created,
-      segmentsRecycled: this.#pool.recycled,
-      spareSegments: this.#pool.spareCount,
-      lastCheckpointError: this.#checkpointer.lastError,
-    };
+    return statsOf({
+      active: this.#active,
+      writer: this.#writer,
+      queue: this.#queue,
+      segments: this.#segments,
+      checkpointer: this.#checkpointer,
+      pool: this.#pool,
+      holds: this.#holds,
+    });
   }
 
   /**
@@ -586,13 +542,15 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       },
     };
     this.#active = new ActiveSegment({ ...parts, events }, buffer, recovered.lastId + 1);
-    this.#writer = new LogWriter(this.#active, this.#queue, this.#options);
+    this.#writer = new LogWriter(this.#active, this.#queue, this.#directory, this.#options);
     await writeOpeningLink(buffer, recovered, parts);
     // Before anything else is awaited: segments are checkpointed in order, and the active one may be closed soon.
     const closed = recovered.segments.filter((segment) => segment !== buffer.segment);
     this.#segments.gone(recovered.goneId);
     for (const segment of [...closed, buffer.segment]) this.#segments.add(segment);
     for (const segment of closed) {
+      // The one that was the last may be too full to go on in.
+      segment.isSealed = true;
       if (segment.isCheckpointed) this.#checkpointer.adopt(segment);
       else this.#checkpointer.enqueue(segment);
     }
@@ -610,9 +568,10 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
 
   async #close(): Promise<void> {
     await this.#writer.close(this.#environment);
+    // A checkpoint may be waiting for somebody who follows.
+    this.#queue.durableId.end(closedError());
     await this.#checkpointer.stop();
     await this.#queue.landed();
-    this.#queue.durableId.end(closedError());
     await this.#active.close();
     for (const segment of this.#segments) await segment.close();
     // A lock that cannot be given up goes with the process; there is nothing the caller could do about it.
@@ -646,7 +605,11 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
 
   /** Emits from a microtask of its own: a listener that throws must not break off what the log is doing. */
   #report<Name extends keyof WalEvents>(name: Name, ...details: WalEvents[Name]): void {
-    queueMicrotask(() => (this as EventEmitter).emit(name, ...details));
+    queueMicrotask(() => {
+      const [detail] = details;
+      publish(name, this.#directory, detail instanceof Error ? { error: detail } : detail);
+      (this as EventEmitter).emit(name, ...details);
+    });
   }
 }
 

@@ -120,8 +120,10 @@ export class Checkpointer {
     this.#start();
   }
 
-  /** Forgets segments: their entries are not part of the log any more. */
-  withdraw(segments: ReadonlySet<Segment>): void {
+  /** Forgets segments: their entries, and all others above `id`, are not part of the log any more. */
+  withdraw(segments: ReadonlySet<Segment>, id: EntryId): void {
+    // The ids above may be given anew, to entries that nobody has released.
+    this.#releasedBelow = Math.min(this.#releasedBelow, id + 1);
     this.#segments.splice(0, Infinity, ...this.#segments.filter((segment) => !segments.has(segment)));
   }
 

@@ -1,3 +1,5 @@
+import { createHistogram } from 'node:perf_hooks';
+import { flushChannel, traced } from '../base/channels.js';
 import { WalError } from '../base/errors.js';
 import type { Environment } from '../base/environment.js';
 import type { EntryId } from '../contracts/entry.js';
@@ -44,7 +46,14 @@ export interface CommitQueueEvents {
 export class CommitQueue {
   readonly #events: CommitQueueEvents;
   readonly #environment: Environment;
+  readonly #directory: string;
   readonly #options: ResolvedOptions;
+  /** Nanoseconds from the beginning of each flush to its end. */
+  readonly flushLatency = createHistogram();
+  /** Nanoseconds that the commit which waited longest for each flush has waited. */
+  readonly commitLatency = createHistogram();
+  /** When the first commit came that the next flush will complete; undefined if there is none. */
+  #requestedAt: number | undefined;
   /** The last entry that is durable, and who waits for the next. */
   readonly durableId = new DurableId();
   /** The buffers that may still hold bytes, oldest first; entries are written to the last. */
@@ -66,8 +75,9 @@ export class CommitQueue {
   flushedBytes = 0;
   commits = 0;
 
-  constructor(events: CommitQueueEvents, environment: Environment, options: ResolvedOptions) {
+  constructor(events: CommitQueueEvents, environment: Environment, directory: string, options: ResolvedOptions) {
     this.#events = events;
+    this.#directory = directory;
     this.#environment = environment;
     this.#options = options;
   }
@@ -101,6 +111,7 @@ export class CommitQueue {
 
   /** Asks for a flush of what the waiters in the buffers wait for. All requests of one moment share it. */
   request(): void {
+    this.#requestedAt ??= this.#environment.now();
     if (this.#failure !== undefined) this.#rejectCommits(this.#failure);
     else if (!this.#isFlying && !this.#scheduled) {
       const isBlocking = this.#options.blockingFlush;
@@ -216,6 +227,9 @@ export class CommitQueue {
     const flush = buffer.take();
     if (flush === undefined) return;
     this.#inFlight = flush;
+    const requestedAt = this.#requestedAt;
+    const startedAt = this.#environment.now();
+    this.#requestedAt = undefined;
     const { file } = buffer.segment;
     if (this.#options.blockingFlush && canBlock(file)) {
       try {
@@ -225,11 +239,27 @@ export class CommitQueue {
         this.fail(error);
         return;
       }
+      this.#record(requestedAt, startedAt);
       this.#complete(flush, true);
     } else {
       const isDurable = this.#mustBeDurable(flush) || (file.durableWrites && file.writeVolatile === undefined);
-      this.#fly(this.#write(flush, isDurable), () => this.#complete(flush, isDurable));
+      const write = () => this.#write(flush, isDurable);
+      this.#fly(traced(flushChannel, () => this.#describe(flush, isDurable), write), () => {
+        this.#record(requestedAt, startedAt);
+        this.#complete(flush, isDurable);
+      });
     }
+  }
+
+  #describe({ buffer, offset, length, entryCount }: Flush, isDurable: boolean): object {
+    const { segmentId } = buffer.segment;
+    return { directory: this.#directory, segmentId, offset, bytes: length, entries: entryCount, isDurable };
+  }
+
+  #record(requestedAt: number | undefined, startedAt: number): void {
+    const now = this.#environment.now();
+    this.flushLatency.record(nanoseconds(now - startedAt));
+    if (requestedAt !== undefined) this.commitLatency.record(nanoseconds(now - requestedAt));
   }
 
   /** Makes durable what was only written, when there is nothing to write with it. */
@@ -345,4 +375,9 @@ export class CommitQueue {
   #nextFlush(): Promise<void> {
     return new Promise((resolve, reject) => this.#flushWaiters.push({ resolve, reject }));
   }
+}
+
+/** A histogram takes whole numbers from 1. */
+function nanoseconds(milliseconds: number): number {
+  return Math.max(1, Math.round(milliseconds * 1e6));
 }

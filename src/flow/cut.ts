@@ -45,7 +45,7 @@ export async function cutAfter(id: EntryId, parts: CutParts): Promise<void> {
     await active.cut(place.link, id);
     queue.durableId.set(id);
     segments.cuts.push(id);
-    checkpointer.withdraw(new Set(dropped));
+    checkpointer.withdraw(new Set(dropped), id);
     for (const segment of dropped) segments.remove(segment);
     if (place.segment !== undefined) endAt(place.segment, place);
     if (place.segment === wasActive) checkpointer.enqueue(wasActive);

@@ -110,16 +110,19 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
       this.#heedCuts();
       const scanner = this.#scanner ?? await this.#openSegment();
       const segment = scanner.segment;
-      scanner.extend(segment.durableEnd);
+      const end = segment.durableEnd;
+      scanner.extend(end);
       if ((await scanner.next()) !== undefined) {
         // The log may have been cut while this waited.
         if (this.#cutsSeen < this.#parts.segments.cuts.length) continue;
         const entry = this.#take(scanner);
         if (entry !== undefined) return entry;
-      } else if (scanner.end < scanner.limit) {
+      } else if (scanner.end < end) {
         throw damaged(segment, scanner.end, scanner.lastId);
-      } else if (scanner.end === segment.durableEnd) {
+      } else if (end === segment.durableEnd) {
         if (!segment.isSealed) return undefined;
+        // Ids at its end may have been skipped.
+        this.#next = Math.max(this.#next, segment.lastId + 1);
         this.#letGo();
       }
     }

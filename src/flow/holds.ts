@@ -63,6 +63,12 @@ export class Holds {
     return Math.min(Infinity, ...ids);
   }
 
+  /** The names of the holds that want entries of `segment`. */
+  namesWanting(segment: Segment): string[] {
+    const wanting = [...this.#holds.values()].filter(({ from, isBroken }) => !isBroken && from <= segment.lastId);
+    return wanting.map(({ name }) => name);
+  }
+
   wants(segment: Segment): boolean {
     return segment.lastId >= this.lowestId;
   }

@@ -31,6 +31,7 @@ export class LogWriter implements AppendTarget {
   readonly #maxPendingBytes: number;
   readonly #pieceBytes: number;
   readonly syncMode: SyncMode;
+  readonly directory: string;
   #requests: Request[] = [];
   /** The requests before this index have been dealt with. */
   #head = 0;
@@ -42,7 +43,10 @@ export class LogWriter implements AppendTarget {
   #isFinished = false;
   #idle: Deferred<void> | undefined;
 
-  constructor(active: ActiveSegment, queue: CommitQueue, { maxPendingBytes, bufferBytes, sync }: ResolvedOptions) {
+  constructor(
+    active: ActiveSegment, queue: CommitQueue, directory: string, { maxPendingBytes, bufferBytes, sync }: ResolvedOptions,
+  ) {
+    this.directory = directory;
     this.syncMode = sync;
     this.#active = active;
     this.#queue = queue;
@@ -290,6 +294,8 @@ export class LogWriter implements AppendTarget {
   async #writeClosingLink(environment: Environment): Promise<void> {
     const { buffer } = this;
     if (this.#queue.failure !== undefined || buffer.endsWithLink) return;
+    // The link says that all before it is durable.
+    await this.#queue.sync();
     const link = {
       previousSegmentId: buffer.segment.segmentId,
       previousEnd: buffer.offset,

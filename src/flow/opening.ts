@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { Environment } from '../base/environment.js';
 import type { ResolvedOptions } from '../contracts/options.js';
 import { LINK_LENGTH } from '../contracts/segment-format.js';
-import { segmentName } from '../contracts/segment-name.js';
+import { checkpointedName, parseSegmentName, segmentName } from '../contracts/segment-name.js';
 import type { BlockPool } from '../segment/block-pool.js';
 import type { Segment } from '../segment/segment.js';
 import { SegmentBuffer } from '../segment/segment-buffer.js';
@@ -27,8 +27,9 @@ export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Pr
   for (const name of log.aliases) await parts.options.fileManager.remove(path.join(parts.directory, name));
   // The process before this one may have ended between a rename and its sync. A spare must not be written to
   // while the disk may still know it by another name, nor while it has two.
+  const spares = await renameSpares(log, parts);
   await parts.directorySync.sync();
-  parts.pool.adopt(log.spares);
+  parts.pool.adopt(spares);
   parts.queue.durableId.set(log.lastId);
   for (const { name, segmentId } of log.segments) if (name !== segmentName(segmentId)) parts.pool.reserve(name);
   const last = log.segments.at(-1);
@@ -37,6 +38,20 @@ export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Pr
   if (goesOn) last.isAbandoned = false;
   const segment = goesOn ? last : await parts.pool.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
   return new SegmentBuffer(segment, parts.blocks, goesOn ? log.end : segment.start, log.chain);
+}
+
+/** Gives every spare file a spare's name: under a segment's it would later be taken for that segment, emptied. */
+async function renameSpares({ spares }: RecoveredLog, { options, directory }: OpeningParts): Promise<string[]> {
+  const names = new Set(spares);
+  for (const name of spares) {
+    const parsed = parseSegmentName(name);
+    if (parsed === undefined || parsed.checkpointed) continue;
+    const spare = checkpointedName(parsed.id);
+    await options.fileManager.rename(path.join(directory, name), path.join(directory, spare));
+    names.delete(name);
+    names.add(spare);
+  }
+  return [...names];
 }
 
 /** Writes the link with which the log goes on. When it is durable everything recovered is proven durable too. */

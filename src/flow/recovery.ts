@@ -89,6 +89,8 @@ export class Recovery {
     this.#totalBytes = await totalSize(chain);
     let lastId = 0;
     for (const [i, { segment }] of chain.slice(0, -1).entries()) {
+      // Where segments were checkpointed ends with an entry of the last of them, so above all ids before it.
+      segment.isCheckpointed = this.#holds.checkpointedId > goneBefore(chain[i]);
       lastId = await this.#recoverClosed(segment, chain[i + 1].link, lastId);
     }
     const last = chain.at(-1)?.segment;
@@ -107,9 +109,8 @@ export class Recovery {
   /** Recovers a segment that has a successor, whose link says where it ends. Returns the highest id so far. */
   async #recoverClosed(segment: Segment, next: Link | undefined, lastId: EntryId): Promise<EntryId> {
     segment.isSealed = true;
-    if (next !== undefined && next.lastId <= this.#holds.checkpointedId) {
+    if (next !== undefined && segment.isCheckpointed) {
       // It is only there for those who hold it; they check what they read.
-      segment.isCheckpointed = true;
       segment.end = segment.durableEnd = next.previousEnd;
       segment.lastId = next.lastId;
       return segment.lastId;

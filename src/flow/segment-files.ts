@@ -27,14 +27,15 @@ export interface FileUse {
   /** For `read` the directory may be another process's, which goes on using the files. */
   readonly access: 'read' | 'write';
   /** Told of a file whose header is damaged, which is then passed over. Without it that is an error. */
-  onDamage?(error: WalError): void;
+  onDamage?: (this: void, error: WalError) => void;
 }
 
 /**
  * Reads the header of every segment file. Changes nothing. The caller closes the segments' files, also after an error.
  */
 export async function readSegmentFiles(
-  fileManager: FileManager, directory: string, opened: FileHandle[], { access, onDamage }: FileUse = { access: 'write' },
+  fileManager: FileManager, directory: string, opened: FileHandle[],
+  { access, onDamage }: FileUse = { access: 'write' },
 ): Promise<SegmentFiles> {
   const names = await fileManager.list(directory);
   const files: SegmentFiles = {

@@ -4,7 +4,7 @@ import { WalError } from '../base/errors.js';
 import type { Environment } from '../base/environment.js';
 import type { ResolvedOptions } from '../contracts/options.js';
 import { SALT_LENGTH, decodeHeader, encodeHeader, type SegmentHeader } from '../contracts/segment-format.js';
-import { NEW_SPARE_NAME, checkpointedName, parseSegmentName, segmentName } from '../contracts/segment-name.js';
+import { NEW_SPARE_NAME, checkpointedName, segmentName } from '../contracts/segment-name.js';
 import type { FileHandle, FileManager } from '../files/file-manager.js';
 import { writeFully } from '../files/transfer.js';
 import { Segment } from '../segment/segment.js';
@@ -28,7 +28,6 @@ export class SegmentPool {
   /** Names of spare files, the next one to use last. */
   #spares: string[] = [];
   readonly #reserved = new Set<string>();
-  /** Checkpointed segments that somebody still reads. */
   readonly #retired = new Set<Segment>();
   #isStopped = false;
   created = 0;
@@ -48,7 +47,12 @@ export class SegmentPool {
     return this.#spares.length;
   }
 
-  /** Takes over the files that recovery found to hold nothing live. The names must be durable. */
+  /** Checkpointed segments that somebody still reads. */
+  get retired(): ReadonlySet<Segment> {
+    return this.#retired;
+  }
+
+  /** Takes over the files that recovery found to hold nothing live. Their names are spares' names, durably. */
   adopt(names: readonly string[]): void {
     this.#spares = [...names];
   }
@@ -76,7 +80,7 @@ export class SegmentPool {
       let segmentId = lowestId;
       while (this.#reserved.has(segmentName(segmentId))) segmentId++;
       if (this.#spares.length === 0) await this.#createSpare();
-      const spare = await this.#nextSpare();
+      const spare = this.#spares[this.#spares.length - 1];
       const header = await this.#writeHeader(spare, segmentId);
       const name = segmentName(segmentId);
       await this.#rename(spare, name);
@@ -87,10 +91,14 @@ export class SegmentPool {
     });
   }
 
-  /** Takes back a segment that was prepared but never linked. */
+  /**
+   * Takes back a segment that was prepared but never linked. Its name is durably a spare's before it can get another
+   * header: one torn by a crash is nothing in a spare file, but damage in a segment.
+   */
   async giveBack(segment: Segment): Promise<void> {
     await segment.close();
-    await this.#serial.run(async () => void this.#spares.push(segment.name));
+    await this.retire(segment);
+    this.#spares.push(segment.name);
   }
 
   /**
@@ -129,19 +137,6 @@ export class SegmentPool {
     this.stop();
     await this.#serial.idle();
     for (const segment of this.#retired) await segment.close();
-  }
-
-  /**
-   * The spare to use next, under a spare's name. One that was prepared but never linked has a segment's name
-   * until then, and a header torn by a crash is nothing in a spare file, but damage in a segment.
-   */
-  async #nextSpare(): Promise<string> {
-    const name = this.#spares[this.#spares.length - 1];
-    const parsed = parseSegmentName(name);
-    if (parsed === undefined || parsed.checkpointed) return name;
-    await this.#rename(name, checkpointedName(parsed.id));
-    await this.#directorySync.sync();
-    return checkpointedName(parsed.id);
   }
 
   async #createSpare(): Promise<void> {

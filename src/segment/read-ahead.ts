@@ -1,9 +1,10 @@
 import type { Segment } from './segment.js';
 
-/** A block that has been read, and the offset behind it, which is less than was asked for at the file's end. */
+/** A block that has been read, the offset behind it, and whether that is less than was asked for: the file's end. */
 interface Block {
   readonly buffer: Buffer;
   readonly end: number;
+  readonly isLast: boolean;
 }
 
 /**
@@ -34,14 +35,13 @@ export class ReadAhead {
    */
   async next(kept: Buffer, limit: number): Promise<{ readonly bytes: Buffer; readonly isLast: boolean }> {
     const from = this.#at;
-    const { buffer, end } = await (this.#ahead ?? this.#read(limit));
+    const { buffer, end, isLast } = await (this.#ahead ?? this.#read(limit));
     this.#ahead = undefined;
     this.#at = end;
     const start = this.#marginBytes - kept.length;
     buffer.set(kept, start);
     if (this.#current !== undefined) this.#free.push(this.#current);
     this.#current = buffer;
-    const isLast = end < Math.min(limit, from + this.#blockBytes);
     if (!isLast && end < limit) {
       this.#ahead = this.#read(limit);
       // Whoever asks for the block is told; nobody may ever ask.
@@ -54,6 +54,6 @@ export class ReadAhead {
     const buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#marginBytes + this.#blockBytes);
     const count = Math.max(0, Math.min(this.#blockBytes, limit - this.#at));
     const read = await this.#segment.read(buffer.subarray(this.#marginBytes, this.#marginBytes + count), this.#at);
-    return { buffer, end: this.#at + read };
+    return { buffer, end: this.#at + read, isLast: read < count };
   }
 }

@@ -212,7 +212,8 @@ export class SegmentScanner {
   #beginEntry(): Step | undefined {
     const at = this.#at - this.#windowStart;
     const id = format.decodeEntryId(this.#window, at);
-    if (id <= this.#lastEntryId || !Number.isSafeInteger(id)) return 'end';
+    // The highest safe integer is none either: the log could not go on behind it.
+    if (id <= this.#lastEntryId || id >= Number.MAX_SAFE_INTEGER) return 'end';
     this.#entryStart = this.#at;
     this.#entryId = id;
     if (!this.#isFormat0) this.#entryChain = format.beginChain(this.#lastChain, id, this.#at);
@@ -251,8 +252,9 @@ export class SegmentScanner {
 
   #endChunk(): Step | undefined {
     const crc = this.#window.readUInt32LE(this.#at - this.#windowStart);
-    this.#inChunk = false;
+    // Still in the chunk: whoever asks again gets the same answer.
     if (crc !== this.#chunkCrc) return 'end';
+    this.#inChunk = false;
     this.#at += 4;
     if (!this.#isFormat0) this.#entryChain = format.extendChain(this.#entryChain, crc);
     return undefined;

@@ -16,6 +16,7 @@ export type Fate = 'kept' | 'lost' | 'torn' | 'zeros' | 'garbage';
 
 /** A piece of a change that survives a crash or not, whatever becomes of the others. */
 export interface Fragment {
+  /** The piece. */
   readonly change: Change;
   /** True if its operation was in progress, so that even a program that starts again may not see it. */
   readonly isInProgress: boolean;
@@ -30,7 +31,7 @@ export class CrashPoint {
   readonly #diskWith: (content: DiskContent) => SimulatedDisk;
   #fragments: readonly Fragment[] | undefined;
 
-  /** Made by `SimulatedDisk.crashPoint`. */
+  /** @internal Made by `SimulatedDisk.crashPoint`. */
   constructor(
     traits: DiskTraits,
     content: DiskContent,
@@ -45,6 +46,7 @@ export class CrashPoint {
   }
 
   /** Split when somebody asks: most moments of a run are never crashed. */
+  /** What survives or not, each for itself. */
   get fragments(): readonly Fragment[] {
     return (this.#fragments ??= [
       ...this.#content.pending.flatMap((change) => this.#split(change, false)),

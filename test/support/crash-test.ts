@@ -26,6 +26,7 @@ export interface CrashTestSubject<Store> {
   count(store: Store, begun: number): number | Promise<number>;
 }
 
+/** How much is tried. */
 export interface CrashTestOptions {
   /** Changes made in one run. Default: 20. */
   readonly changes?: number;
@@ -35,6 +36,7 @@ export interface CrashTestOptions {
   readonly choicesPerMoment?: number;
 }
 
+/** How much was tried. */
 export interface CrashTestReport {
   /** Moments at which a run could crash: every call of the file manager, before and after. */
   readonly moments: number;
@@ -44,6 +46,7 @@ export interface CrashTestReport {
 
 /** The store lost a change, made one up, or could not be opened. `message` says where, `cause` what. */
 export class CrashTestFailure extends Error {
+  /** Tells it from other errors where `instanceof` does not. */
   override readonly name = 'CrashTestFailure';
   /** Pass it as the only one of `seeds` to see the same failure again. */
   readonly seed: number;
@@ -62,13 +65,18 @@ const DIRECTORY = '/store';
  * checks that it holds every change that had resolved, that it opens again, that it can be
  * changed, and that another crash takes nothing away. Rejects with a CrashTestFailure for the first failure.
  *
- * ```ts
- * await crashTest({
- *   open: (fileManager, directory) => Counter.open(directory, { fileManager }),
- *   change: (counter) => counter.increment(),
- *   count: (counter) => counter.value,
- * });
- * ```
+ * @example
+ * const { states } = await crashTest({
+ *   async open(fileManager, directory) {
+ *     const store = { count: 0, log: undefined as WriteAheadLog | undefined };
+ *     const manager: LogManager = { recover: () => void store.count++, checkpointTo() {} };
+ *     store.log = await WriteAheadLog.recover(directory, manager, { fileManager, preallocateBytes: 4096 });
+ *     return store;
+ *   },
+ *   async change(store, number) { await store.log?.append(`change ${number}`); store.count++; },
+ *   count: (store) => store.count,
+ * }, { changes: 3, seeds: [0], choicesPerMoment: 2 });
+ * console.log(states > 20); // true
  */
 export async function crashTest<Store>(
   subject: CrashTestSubject<Store>, options: CrashTestOptions = {},

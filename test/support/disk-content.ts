@@ -2,6 +2,7 @@
 
 import { FileBytes } from './file-bytes.js';
 
+/** What a sync of one file makes durable besides: nothing (`strict`), or all earlier sizes and names (`ordered`). */
 export type DiskMode = 'strict' | 'ordered';
 
 /**
@@ -11,9 +12,13 @@ export type DiskMode = 'strict' | 'ordered';
  */
 export type Damage = 'changed' | 'written' | 'sector';
 
+/** How a disk behaves in a crash. */
 export interface DiskTraits {
+  /** Default: `strict`. */
   readonly mode: DiskMode;
+  /** The unit in which bytes survive. Default: 512. */
   readonly sectorBytes: number;
+  /** Default: `written`. */
   readonly damage: Damage;
 }
 
@@ -34,27 +39,39 @@ interface ChangeOfOperation {
 
 /** Bytes on their way to the disk. */
 export interface DataChange extends ChangeOfOperation {
+  /** What sort of change this is. */
   readonly kind: 'data';
+  /** The file. */
   readonly inode: Inode;
+  /** Where in the file. */
   readonly position: number;
+  /** What is written there. */
   readonly bytes: Uint8Array;
 }
 
 /** A size on its way to the disk: the least the file has from now on (`grows`), or exactly this. */
 export interface SizeChange extends ChangeOfOperation {
+  /** What sort of change this is. */
   readonly kind: 'size';
+  /** The file. */
   readonly inode: Inode;
+  /** Its size in bytes. */
   readonly size: number;
+  /** Whether a larger size that is there already stays. */
   readonly grows: boolean;
 }
 
 /** A name that appears or disappears. */
 export interface LinkChange extends ChangeOfOperation {
+  /** Whether the name appears or disappears. */
   readonly kind: 'link' | 'unlink';
+  /** The name. */
   readonly path: string;
+  /** The file. */
   readonly inode: Inode;
 }
 
+/** Something on its way to the disk, which a crash can lose. */
 export type Change = DataChange | SizeChange | LinkChange;
 
 /** A file, whatever it is called: what programs read, and what is on the disk. */
@@ -67,10 +84,12 @@ export class Inode {
     this.#cached = new FileBytes(cached);
   }
 
+  /** The size of what is in the cache. */
   get size(): number {
     return this.#cached.size;
   }
 
+  /** The size of what is on the disk. */
   get durableSize(): number {
     return this.#durable.size;
   }
@@ -85,14 +104,17 @@ export class Inode {
     return this.#cached.share();
   }
 
+  /** Copies cached bytes into `target`; returns how many there were. */
   read(target: Uint8Array, position: number): number {
     return this.#cached.read(target, position);
   }
 
+  /** Changes cached bytes. */
   patch(position: number, bytes: Uint8Array): void {
     this.#cached.patch(position, bytes);
   }
 
+  /** Changes the cached size; what is added reads as zeros. */
   resize(size: number): void {
     this.#cached.resize(size);
   }
@@ -103,6 +125,7 @@ export class Inode {
     if (room > 0) this.#durable.patch(position, room < bytes.length ? bytes.subarray(0, room) : bytes);
   }
 
+  /** Changes the size on the disk; what is added reads as zeros. */
   resizeDurable({ size, grows }: { readonly size: number; readonly grows: boolean }): void {
     if (!grows || this.#durable.size < size) this.#durable.resize(size);
   }

@@ -2,8 +2,15 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import type { FileHandle, FileManager } from '../../src/files/file-manager.js';
 
-/** One case of the contract of `FileManager`. Its name says what goes wrong where it fails. */
+/**
+ * One case of the contract of `FileManager`. Its name says what goes wrong where it fails.
+ *
+ * @example
+ * const some: FileManagerCase[] = fileManagerSuite.slice(0, 3);
+ * for (const { run } of some) await run(new MemoryFileManager(), '/empty');
+ */
 export interface FileManagerCase {
+  /** What the case checks, for the name of a test. */
   readonly name: string;
   /**
    * Rejects if `fileManager` breaks the contract. All cases may be given the same `directory`, which need not exist:

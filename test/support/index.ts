@@ -1,7 +1,11 @@
-/** `segmented-wal/testing`: what the log is tested with, for those who test their own code. */
+/**
+ * What the log is tested with, for those who test their own code: begin with `crashTest`.
+ *
+ * @module segmented-wal/testing
+ */
 export { fileManagerSuite, type FileManagerCase } from './file-manager-suite.js';
 
-// The simulated disk, and what explores its crashes: begin with `crashTest`.
+// The simulated disk, and what explores its crashes.
 export {
   crashTest,
   CrashTestFailure,

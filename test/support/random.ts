@@ -47,6 +47,7 @@ export class Random {
     return choices[this.below(choices.length)];
   }
 
+  /** So many bytes. */
   bytes(length: number): Uint8Array {
     const bytes = new Uint8Array(length);
     for (let i = 0; i < length; i++) bytes[i] = this.next();

@@ -3,6 +3,7 @@ import type { Random } from './random.js';
 
 /** A promise that no runnable operation and no timer can settle any more. */
 export class HangError extends Error {
+  /** Tells it from other errors where `instanceof` does not. */
   override readonly name = 'HangError';
 }
 

@@ -33,8 +33,16 @@ import type { Random } from './random.js';
  *   old ones, and the next sync succeeds without repairing that. Sizes and names stay pending.
  *
  * Everything here happens at once; the file manager decides when an operation happens.
+ *
+ * @example
+ * const disk = new SimulatedDisk();
+ * disk.write(disk.create('/file'), 0, Buffer.from('hello'));
+ * const crash = disk.crashPoint();
+ * const nothing = crash.powerLoss(crash.fragments.map(() => 'lost'));
+ * console.log(disk.paths(), nothing.paths()); // [ '/file' ] []
  */
 export class SimulatedDisk {
+  /** How it behaves in a crash. */
   readonly traits: DiskTraits;
   /** Directories, each created durably. */
   readonly directories: Set<string>;
@@ -85,10 +93,12 @@ export class SimulatedDisk {
     return inode;
   }
 
+  /** Renames a file, replacing one that has the new name. */
   rename(from: string, to: string): void {
     this.#apply(this.#renaming(from, to, ++this.#time));
   }
 
+  /** Removes a name. */
   remove(path: string): void {
     const inode = this.#named(path);
     this.#apply([{ kind: 'unlink', path, inode, operation: this.#nextOperation++, time: ++this.#time }]);
@@ -159,6 +169,7 @@ export class SimulatedDisk {
     return this.#begin(this.#writing(inode, position, bytes, 0));
   }
 
+  /** As `beginWrite`, for `truncate`. */
   beginTruncate(inode: Inode, size: number): () => void {
     const operation = this.#nextOperation++;
     return this.#begin([{ kind: 'size', inode, size, grows: false, operation, time: 0 }]);
@@ -169,10 +180,12 @@ export class SimulatedDisk {
     return this.#begin([{ kind: 'link', path, inode: new Inode(), operation: this.#nextOperation++, time: 0 }]);
   }
 
+  /** As `beginWrite`, for `rename`. */
   beginRename(from: string, to: string): () => void {
     return this.#begin(this.#renaming(from, to, 0));
   }
 
+  /** As `beginWrite`, for `remove`. */
   beginRemove(path: string): () => void {
     const inode = this.#named(path);
     return this.#begin([{ kind: 'unlink', path, inode, operation: this.#nextOperation++, time: 0 }]);

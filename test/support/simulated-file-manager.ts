@@ -13,14 +13,18 @@ export type CallKind =
 
 /** One call of the program under test: its number, counted from 0, and what it asks for. */
 export interface Call {
+  /** Its number. */
   readonly index: number;
+  /** The operation. */
   readonly kind: CallKind;
+  /** The file or directory concerned. */
   readonly path: string;
 }
 
 /** How a call fails: with this error code, or, for a write, by writing only a part. */
 export type Fault = 'EIO' | 'ENOSPC' | 'EROFS' | 'EMFILE' | 'EACCES' | 'short';
 
+/** What a SimulatedFileManager does besides. */
 export interface SimulatedFileManagerOptions {
   /** Decides which operation finishes next. By default the oldest one does. */
   readonly scheduler?: Scheduler;
@@ -58,10 +62,18 @@ export function faultAtCall(index: number, fault: Fault, isPersistent = false): 
  *
  * It also watches its caller: `breaches` lists what the contract of FileManager does not allow, such
  * as overlapping writes, bytes changed while they are being written, or a close beside another operation.
+ *
+ * @example
+ * const fileManager = new SimulatedFileManager(new SimulatedDisk(), { faultAt: faultAtCall(3, 'EIO') });
+ * const opening = WriteAheadLog.recover('/log', LogVoid, { fileManager, preallocateBytes: 4096 });
+ * await opening.catch((error: WalError) => console.log(error.code)); // WAL_IO
  */
 export class SimulatedFileManager implements FileManager {
+  /** Where everything is stored. */
   readonly disk: SimulatedDisk;
+  /** Decides which operation finishes next. */
   readonly scheduler: Scheduler;
+  /** What its caller did against the contract. */
   readonly breaches: string[] = [];
   /** Files that are open. */
   readonly openFiles = new Set<string>();
@@ -82,6 +94,7 @@ export class SimulatedFileManager implements FileManager {
     return this.#calls;
   }
 
+  /** Whether handles opened with `durableWrites` have them. */
   get grantsDurableWrites(): boolean {
     return this.#options.durableWrites ?? true;
   }
@@ -181,6 +194,8 @@ export class SimulatedFileManager implements FileManager {
   /**
    * Runs one operation: `begin` notes it as in progress and returns what ends that, `finish` makes
    * it take effect, `fail` what takes effect although it fails. For the handles of this manager.
+   *
+   * @internal
    */
   call<T>(kind: CallKind, path: string, operation: Operation<T>): Promise<T> {
     if (this.#isDead || this.#calls >= (this.#options.maxCalls ?? 100_000)) return new Promise(() => {});
@@ -205,7 +220,7 @@ export class SimulatedFileManager implements FileManager {
     });
   }
 
-  /** As `call`, at once: nothing else happens in between, except a crash. */
+  /** @internal As `call`, at once: nothing else happens in between, except a crash. */
   callBlocking<T>(kind: CallKind, path: string, operation: Operation<T>): T {
     if (this.#isDead) throw new Error('a process that has ended calls nothing');
     const call: Call = { index: this.#calls++, kind, path };
@@ -227,6 +242,7 @@ export class SimulatedFileManager implements FileManager {
     return this.#survives;
   }
 
+  /** Notes something that the contract does not allow. */
   breach(what: string): void {
     this.breaches.push(what);
   }

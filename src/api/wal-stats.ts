@@ -1,0 +1,132 @@
+import type { Histogram } from 'node:perf_hooks';
+import type { WalError } from '../base/errors.js';
+import type { EntryId } from '../contracts/entry.js';
+import type { ActiveSegment } from '../flow/active-segment.js';
+import type { Checkpointer } from '../flow/checkpointer.js';
+import type { CommitQueue } from '../flow/commit-queue.js';
+import type { Holds } from '../flow/holds.js';
+import type { LiveSegments } from '../flow/live-segments.js';
+import type { LogWriter } from '../flow/log-writer.js';
+import type { SegmentPool } from '../flow/segment-pool.js';
+import type { Segment } from '../segment/segment.js';
+
+/**
+ * A segment's file, and why it is there.
+ *
+ * @example
+ * const [{ state, readers, heldBy }]: readonly SegmentStats[] = log.stats().segments;
+ * console.log(state, readers, heldBy); // active 0 []
+ */
+export interface SegmentStats {
+  /** Its number. */
+  readonly segmentId: number;
+  /** The id of the last entry in it; 0 if there is none. */
+  readonly lastId: EntryId;
+  /** How far it is filled. */
+  readonly bytes: number;
+  /**
+   * `active`: entries are written to it. `closed`: it waits for its checkpoint, or is being checkpointed. `held`: it
+   * is checkpointed, and those in `heldBy` want it. `read`: it is checkpointed, and its readers have not let go.
+   */
+  readonly state: 'active' | 'closed' | 'held' | 'read';
+  /** How many readers and iterations keep it. */
+  readonly readers: number;
+  /** The names of the holds that keep it. */
+  readonly heldBy: readonly string[];
+}
+
+/**
+ * Where a log stands. Counts are since it was opened.
+ *
+ * @example
+ * await Promise.all(['a', 'b', 'c'].map((data) => log.append(data)));
+ * const { commits, flushes }: WalStats = log.stats();
+ * console.log(commits, flushes < commits); // 3 true
+ */
+export interface WalStats {
+  /** The id that the next entry gets. */
+  readonly nextId: EntryId;
+  /** Entries that became durable. */
+  readonly commits: number;
+  /** Writes that made them durable. */
+  readonly flushes: number;
+  /** Bytes in those writes. */
+  readonly flushedBytes: number;
+  /** Bytes accepted but not yet durable. */
+  readonly pendingBytes: number;
+  /** Bytes of committed entries that the operating system has, but that are not durable yet. */
+  readonly unsyncedBytes: number;
+  /** The highest id that is durable. */
+  readonly durableId: EntryId;
+  /** Callers in line for the writer's place. */
+  readonly waitingWriters: number;
+  /** Nanoseconds each flush took, the write and its sync. Live: it goes on counting; `reset` it as you like. */
+  readonly flushLatency: Histogram;
+  /** Nanoseconds that the commit which waited longest for each flush has waited: no commit took longer. Live. */
+  readonly commitLatency: Histogram;
+  /** Every segment that is there, oldest first. */
+  readonly segments: readonly SegmentStats[];
+  /** Segments closed but not yet checkpointed. */
+  readonly segmentsToCheckpoint: number;
+  /** Bytes in those segments. */
+  readonly bytesToCheckpoint: number;
+  /** Readers and iterations that keep a segment. */
+  readonly readers: number;
+  /** Segment files made anew. */
+  readonly segmentsCreated: number;
+  /** Segment files used again. */
+  readonly segmentsRecycled: number;
+  /** Files that are ready for the next segments. */
+  readonly spareSegments: number;
+  /** Why the last checkpoint failed; undefined once one has succeeded. */
+  readonly lastCheckpointError: WalError | undefined;
+}
+
+/** What the figures are taken from. */
+export interface StatsSources {
+  readonly active: ActiveSegment;
+  readonly writer: LogWriter;
+  readonly queue: CommitQueue;
+  readonly segments: LiveSegments;
+  readonly checkpointer: Checkpointer;
+  readonly pool: SegmentPool;
+  readonly holds: Holds;
+}
+
+export function statsOf(sources: StatsSources): WalStats {
+  const { active, writer, queue, checkpointer, pool } = sources;
+  const segments = segmentStats(sources);
+  return {
+    nextId: active.nextId,
+    commits: queue.commits,
+    flushes: queue.flushes,
+    flushedBytes: queue.flushedBytes,
+    pendingBytes: queue.pendingBytes,
+    unsyncedBytes: queue.unsyncedBytes,
+    durableId: queue.durableId.value,
+    waitingWriters: writer.waiting,
+    flushLatency: queue.flushLatency,
+    commitLatency: queue.commitLatency,
+    segments,
+    segmentsToCheckpoint: checkpointer.segments.length,
+    bytesToCheckpoint: checkpointer.segments.reduce((sum, { end }) => sum + end, 0),
+    readers: segments.reduce((sum, { readers }) => sum + readers, 0),
+    segmentsCreated: pool.created,
+    segmentsRecycled: pool.recycled,
+    spareSegments: pool.spareCount,
+    lastCheckpointError: checkpointer.lastError,
+  };
+}
+
+function segmentStats({ active, segments, checkpointer, pool, holds }: StatsSources): SegmentStats[] {
+  const describe = (segment: Segment, state: SegmentStats['state']): SegmentStats => {
+    const { segmentId, lastId, end: bytes, pins: readers } = segment;
+    return { segmentId, lastId, bytes, state, readers, heldBy: state === 'held' ? holds.namesWanting(segment) : [] };
+  };
+  const stateOf = (segment: Segment): SegmentStats['state'] => {
+    if (segment === active.segment) return 'active';
+    return checkpointer.held.includes(segment) ? 'held' : 'closed';
+  };
+  const read = [...pool.retired].map((segment) => describe(segment, 'read'));
+  return [...read, ...[...segments].map((segment) => describe(segment, stateOf(segment)))];
+}

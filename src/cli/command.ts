@@ -1,0 +1,85 @@
+import { parseArgs } from 'node:util';
+
+/** Exit statuses besides 0. Those from 64 on are the ones of sysexits.h. */
+export const TORN = 1;
+export const DAMAGED = 2;
+export const WRONG_USAGE = 64;
+export const NO_INPUT = 66;
+export const OTHER_ERROR = 74;
+
+interface Option {
+  readonly type: 'boolean' | 'string';
+  readonly short?: string;
+  /** What stands for its value in the help; options of type `string` have one. */
+  readonly value?: string;
+  readonly help: string;
+}
+
+/** One word behind `segmented-wal`. */
+export interface Command {
+  readonly name: string;
+  readonly summary: string;
+  /** Further lines of its help. */
+  readonly details?: string;
+  readonly options: Readonly<Record<string, Option>>;
+  /** Returns the exit status. */
+  run(args: Arguments): Promise<number>;
+}
+
+/** The command line is not one that the command takes. */
+export class UsageError extends Error {}
+
+/** There is nothing to be read, or nowhere to write to. */
+export class InputError extends Error {}
+
+export const JSON_OPTION: Option = { type: 'boolean', help: 'print JSON, for machines' };
+
+export const TO_OPTION: Option = {
+  type: 'string', value: 'NEWDIR', help: 'where the new log is made: missing or empty',
+};
+
+/** What a command was given. */
+export class Arguments {
+  readonly directory: string;
+  readonly #values: Readonly<Record<string, string | boolean | undefined>>;
+
+  constructor(command: Command, words: readonly string[]) {
+    const options = { ...command.options, help: { type: 'boolean', short: 'h' } } as const;
+    let parsed;
+    try {
+      parsed = parseArgs({ args: [...words], options, allowPositionals: true });
+    } catch (error) {
+      throw new UsageError((error as Error).message);
+    }
+    this.#values = parsed.values;
+    const [directory, ...rest] = parsed.positionals;
+    if (this.has('help')) this.directory = '';
+    else if (directory === undefined) throw new UsageError('which directory?');
+    else if (rest.length > 0) throw new UsageError(`one directory only, not also ${rest.join(' ')}`);
+    else this.directory = directory;
+  }
+
+  has(name: string): boolean {
+    return this.#values[name] === true;
+  }
+
+  text(name: string): string | undefined {
+    return this.#values[name] as string | undefined;
+  }
+
+  /** The value of an option that must be given. */
+  required(name: string): string {
+    const value = this.text(name);
+    if (value === undefined) throw new UsageError(`--${name} is missing`);
+    return value;
+  }
+
+  /** A whole number, not negative. */
+  number(name: string): number | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const value = /^\d+$/.test(text) ? Number(text) : NaN;
+    if (!Number.isSafeInteger(value)) throw new UsageError(`--${name} takes a whole number, not ${text}`);
+    return value;
+  }
+}

@@ -1,0 +1,19 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { readHolder } from '../files/heartbeat-directory.js';
+import { livenessOf, parseOwner } from '../files/lock-owner.js';
+
+/** Who has a directory open, as its locks tell. They are looked at, not tried. */
+export async function ownerOf(directory: string): Promise<string> {
+  const holder = await readHolder(directory).catch(() => undefined);
+  if (holder !== undefined && !holder.isGone) return name(holder.owner);
+  const owner = parseOwner(await readFile(path.join(directory, 'LOCK'), 'utf8').catch(() => ''));
+  if (owner === undefined) return 'nobody';
+  const liveness = livenessOf(owner);
+  if (liveness === 'dead') return `nobody; process ${owner.pid} on ${owner.host} ended without a shutdown`;
+  return liveness === 'alive' ? name(owner) : `${name(owner)}, if that still runs`;
+}
+
+function name(owner: { readonly pid: number; readonly host: string } | undefined): string {
+  return owner === undefined ? 'somebody who left no name' : `process ${owner.pid} on ${owner.host}`;
+}
