@@ -100,7 +100,10 @@ interface Example {
 function newProject(): ExampleProject {
   const project = new ExampleProject();
   project.link('segmented-wal', ROOT);
-  project.linkInstalled('@types/node');
+  // What the guides use beside the log.
+  for (const name of ['@types/node', '@opentelemetry/api', '@opentelemetry/sdk-trace-base', 'prom-client']) {
+    project.linkInstalled(name);
+  }
   return project;
 }
 

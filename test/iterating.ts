@@ -1,7 +1,14 @@
 /** What tests read out of a log that is open. */
 import assert from 'node:assert/strict';
 import type { EntriesOptions, Entry, WriteAheadLog } from '../src/index.js';
-import { text, type SeenEntry } from './helpers.js';
+import { RecordingManager, text, type SeenEntry } from './helpers.js';
+
+/** Takes no checkpoint: what is in the log stays there, and nobody waits for it at a shutdown. */
+export class KeepingManager extends RecordingManager {
+  override onCheckpoint = (): void => {
+    throw new Error('this manager keeps everything in the log');
+  };
+}
 
 export async function seen(entry: Entry): Promise<SeenEntry> {
   return { id: entry.id, chunks: (await entry.readAllChunks()).map(text) };

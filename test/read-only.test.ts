@@ -10,7 +10,7 @@ import {
   LogPosition, NodeFileManager, WalError, WriteAheadLog, type FileManager, type ReadOnlyLog, type ReadOptions, type WalOptions,
 } from '../src/index.js';
 import type { EntryExtent } from '../src/segment/segment-scanner.js';
-import { systemError } from './faulty-file-manager.js';
+import { Gate, systemError } from './faulty-file-manager.js';
 import {
   fillSegment, forEachFileManager, HoardingManager, inMemory, pattern, RecordingManager, text, turns, until,
   withTemporaryDirectory, type SeenEntry, type Storage,
@@ -297,6 +297,37 @@ forEachFileManager('a file that is used again under a reader gives it no bytes o
   const ids = (await collect(reader)).map(({ id }) => id);
   assert.ok(ids.length > 0 && ids.every((id) => id > small.length));
   await reader.close();
+});
+
+inMemory('a file that is cut back to be used again, and not yet more than that, is not taken for damaged', async (storage) => {
+  const manager = new HoardingManager();
+  const { storage: gated, faulty } = storage.withFaults();
+  const gate = new Gate();
+  const log = await gated.open({ manager, options: BLOCKS });
+  await log.append(pattern(200_000));
+  await log.append('in the next segment');
+  const reader = await view(storage);
+  assert.deepEqual([reader.segments.length, reader.segments[0].size > 200_000], [2, true]);
+  faulty.after = ({ operation }) => (operation === 'truncate' ? gate.pass() : undefined);
+  manager.onCheckpoint = () => Promise.resolve();
+  manager.letGo();
+  while (gate.arrivals === 0) await log.append(pattern(3000));
+  await assert.rejects(collect(reader), hasCode('WAL_POSITION_GONE'));
+  gate.open();
+  await reader.close();
+});
+
+inMemory('a listing that misses a segment, as one can while names change, is not taken for damage', async (storage) => {
+  const manager = new HoardingManager();
+  const written = await appendAll(await storage.open({ manager }), 40);
+  const names = (await storage.liveNames()).sort((a, b) => Number(a.slice(4)) - Number(b.slice(4)));
+  const { faulty } = storage.withFaults();
+  const lists = [names, names.filter((_, i) => i !== 1), names];
+  faulty.list = async () => lists.shift() ?? assert.fail('it was listed too often');
+  const reader = await WriteAheadLog.openReadOnly(storage.directory, { fileManager: faulty });
+  assert.deepEqual(await collect(reader), written);
+  await reader.close();
+  manager.letGo();
 });
 
 inMemory('a segment that is gone between the listing and the opening is not an error', async (storage) => {

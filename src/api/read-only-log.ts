@@ -83,7 +83,7 @@ export interface SegmentInfo extends RecoveredSegment {
  * const reader = await WriteAheadLog.openReadOnly('my-log', options); // although `log` has it open
  * await log.append('world');
  * await reader.refresh();
- * for await (const entry of reader) console.log(entry.id, `${(await entry.readAllChunks())[0]}`.length);
+ * console.log(reader.lastId); // 2
  * await reader.close();
  */
 export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {

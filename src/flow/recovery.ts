@@ -89,7 +89,7 @@ export class Recovery {
     this.#totalBytes = await totalSize(chain);
     let lastId = 0;
     for (const [i, { segment }] of chain.slice(0, -1).entries()) {
-      // Where segments were checkpointed ends with an entry of the last of them, so above all ids before it.
+      // It is the id of the last entry of a segment: above all ids before that one, and below all behind it.
       segment.isCheckpointed = this.#holds.checkpointedId > goneBefore(chain[i]);
       lastId = await this.#recoverClosed(segment, chain[i + 1].link, lastId);
     }
@@ -109,12 +109,7 @@ export class Recovery {
   /** Recovers a segment that has a successor, whose link says where it ends. Returns the highest id so far. */
   async #recoverClosed(segment: Segment, next: Link | undefined, lastId: EntryId): Promise<EntryId> {
     segment.isSealed = true;
-    if (next !== undefined && segment.isCheckpointed) {
-      // It is only there for those who hold it; they check what they read.
-      segment.end = segment.durableEnd = next.previousEnd;
-      segment.lastId = next.lastId;
-      return segment.lastId;
-    }
+    if (segment.isCheckpointed) return this.#passOver(segment, next, lastId);
     if (!(await this.#target.shouldRecover(segment))) {
       segment.isAbandoned = true;
       segment.lastId = next?.lastId ?? lastId;
@@ -125,6 +120,20 @@ export class Recovery {
     if (!isWhole(scanner, next)) throw damaged(segment, scanner.end, scanner.lastId);
     segment.end = segment.durableEnd = scanner.end;
     return Math.max(scanner.lastId, next?.lastId ?? 0);
+  }
+
+  /** A checkpointed segment is only there for those who hold it; they check what they read. */
+  async #passOver(segment: Segment, next: Link | undefined, lastId: EntryId): Promise<EntryId> {
+    if (next !== undefined) {
+      segment.end = segment.durableEnd = next.previousEnd;
+      segment.lastId = next.lastId;
+      return segment.lastId;
+    }
+    const scanner = await this.#scan(segment, lastId, undefined);
+    while ((await scanner.next()) !== undefined);
+    segment.end = segment.durableEnd = scanner.end;
+    segment.lastId = scanner.lastId;
+    return segment.lastId;
   }
 
   /**
