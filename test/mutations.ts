@@ -135,8 +135,8 @@ const FILES: readonly Mutation[] = [
   {
     name: 'a file is closed at shutdown while it is being written',
     file: 'api/write-ahead-log.ts',
-    find: 'await this.#checkpointer.stop(); await this.#queue.landed();',
-    replace: 'await this.#checkpointer.stop();',
+    find: 'await this.#checkpointer.stop(closedError()); await this.#queue.landed();',
+    replace: 'await this.#checkpointer.stop(closedError());',
     caughtBy: named('shutdown', 'a lost lock fails the log at once: nothing is written, renamed or removed (memory)'),
   },
 ];

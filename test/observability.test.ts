@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { channel, tracingChannel } from 'node:diagnostics_channel';
 import { inspect } from 'node:util';
-import { WriteAheadLog } from '../src/index.js';
+import type { WriteAheadLog } from '../src/index.js';
 import { fillSegment, HoardingManager, inMemory, forEachFileManager, pattern, turns, until } from './helpers.js';
 
 /** Everything that is published on a tracing channel while `use` runs, as `stage` and context. */

@@ -40,6 +40,25 @@ forEachFileManager('commits in flight, gathered or in line at a shutdown all bec
   await assertClosed(log);
 });
 
+forEachFileManager('an append too large to be pending at once is given up by a shutdown, but a later small one is not', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open({ options: ROOMY });
+  await ready(log);
+  const gate = new Gate();
+  faulty.before = ({ operation }) => (operation === 'sync' ? gate.pass() : undefined);
+  const large = 'x'.repeat(30_000);
+  // The first is being written when the shutdown comes, the others are in line.
+  const outcomes = [log.append(large), log.append('small'), log.append(large), log.appendBatch(['x', large])];
+  await until(() => gate.arrivals === 1);
+  const ended = log.shutdown();
+  gate.open();
+  await ended;
+  await Promise.all(outcomes);
+  assert.deepEqual((await base.contents(ROOMY)).map(({ id, chunks }) => [id, chunks[0].length]), [
+    [1, 30_000], [2, 5], [3, 30_000], [4, 1], [5, 30_000],
+  ]);
+});
+
 forEachFileManager('whoever waits for the writing place at a shutdown is turned away', async (storage) => {
   const log = await storage.open({ options: ROOMY });
   const writer = await log.beginEntry();

@@ -163,7 +163,7 @@ export class EntryWriter implements AsyncDisposable {
     if (this.#state === 'committed' || this.#state === 'rolled back') {
       throw new TypeError(`entry ${this.id} has been ${this.#state}`);
     }
-    const { refusal } = this.#log;
+    const refusal = this.#entry.isComplete ? this.#log.queue.failure : this.#log.refusal;
     if (refusal !== undefined) throw refusal;
     if (this.#state === 'broken') {
       throw new TypeError(`entry ${this.id} has an incomplete chunk and can only be rolled back`);

@@ -7,9 +7,10 @@ import { resolveOptions } from '../contracts/options.js';
 import type { FileManager } from '../files/file-manager.js';
 import { lastIdBefore, viewLog, type LogView, type ViewOptions } from '../flow/log-view.js';
 import { openScanner, type LinkedSegment } from '../flow/recovery.js';
-import { findClosedEnd, findLastEnd } from '../flow/segment-end.js';
+import { findClosedEnd, findLastEnd, type SegmentEnd } from '../flow/segment-end.js';
 import { ChunkSource } from '../segment/chunk-source.js';
-import { SegmentReader, type Entry } from '../segment/segment-reader.js';
+import { damaged, Entry } from '../segment/segment-reader.js';
+import type { SegmentScanner } from '../segment/segment-scanner.js';
 import type { RecoveredSegment, Segment } from '../segment/segment.js';
 import { ChunkReader } from './chunk-reader.js';
 
@@ -170,10 +171,14 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
       for (let i = 0; i < segments.length; i++) {
         const isWanted = from === undefined || (segments[i + 1]?.link?.lastId ?? from) >= from;
         if (!isWanted) continue;
-        for await (const entry of this.#entriesOf(i, view)) {
+        const { scanner, end, damage } = await this.#openSegment(i, view);
+        for (let step = scanner.step(); step !== 'end'; step = scanner.step()) {
           signal?.throwIfAborted();
-          if (from === undefined || entry.id >= from) yield entry;
+          if (step === 'more') await scanner.fill();
+          else if (from === undefined || scanner.entry.id >= from) yield new Entry(scanner, scanner.entry);
         }
+        if (scanner.end !== end) throw damaged(scanner.segment, scanner.end, scanner.lastId);
+        if (damage !== undefined) this.#report(damage);
       }
     } finally {
       for (const { segment } of segments) segment.unpin();
@@ -252,19 +257,23 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
     await this.close();
   }
 
-  async *#entriesOf(index: number, { segments, last }: LogView): AsyncGenerator<Entry, void, void> {
+  /** Begins to read a segment whose whole entries end at `end`, which is not where they ended once if it is damaged. */
+  async #openSegment(index: number, { segments, last }: LogView): Promise<SegmentEnd & { scanner: SegmentScanner }> {
     const { segment } = segments[index];
-    const { bufferBytes, onDamage } = this.#options;
+    const { bufferBytes } = this.#options;
     const before = lastIdBefore(segments[index]);
     // Where segments are missing, the next one is not the successor.
     const follower = segments[index + 1]?.link;
     const next = follower?.previousSegmentId === segment.segmentId ? follower : undefined;
     // Where it ends is settled first, so that nothing is shown of a batch that is not whole.
-    const { end, damage } = index === segments.length - 1 ? last
+    const found = index === segments.length - 1 ? last
       : next === undefined ? await findLastEnd(segment, before, bufferBytes)
         : await findClosedEnd(segment, next, before, bufferBytes);
-    yield* new SegmentReader(await openScanner(segment, bufferBytes, before, end), end);
-    if (damage === undefined) return;
+    return { ...found, scanner: await openScanner(segment, bufferBytes, before, found.end) };
+  }
+
+  #report(damage: WalError): void {
+    const { onDamage } = this.#options;
     if (onDamage === undefined) throw damage;
     onDamage(damage);
   }

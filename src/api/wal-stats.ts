@@ -46,7 +46,7 @@ export interface SegmentStats {
 export interface WalStats {
   /** The id that the next entry gets. */
   readonly nextId: EntryId;
-  /** Entries that became durable. */
+  /** Entries that were committed, and are as safe as was asked for. */
   readonly commits: number;
   /** Writes that made them durable. */
   readonly flushes: number;

@@ -125,10 +125,10 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
         const describe = () => ({ directory, segmentId, lastId });
         return traced(checkpointChannel, describe, () => this.#owner.persist(segment, this, signal));
       },
+      onRetiring: (segment) => this.#segments.gone(segment.lastId),
       onRetired: (segment) => {
         // From here on nobody new can pin the segment: its file is about to be used again.
         this.#segments.remove(segment);
-        this.#segments.gone(segment.lastId);
       },
       onCheckpointed: (segment) => {
         const bytesOf = ({ end }: Segment) => Math.max(end, options.preallocateBytes);
@@ -205,7 +205,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(await writer.commit()); // 1
    */
   async beginEntry(options: { signal?: AbortSignal } = {}): Promise<EntryWriter> {
-    return new EntryWriter(this.#writer, await this.#writer.begin(signalOf(options)));
+    return new EntryWriter(this.#writer, await this.#writer.begin(signalOf(options), false));
   }
 
   /**
@@ -355,6 +355,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
         checkpointer: this.#checkpointer,
         pool: this.#pool,
         blockBytes: this.#options.bufferBytes,
+      }).catch((error: unknown) => {
+        throw toWalError(error, `the log cannot be cut behind entry ${id}`);
       });
     });
   }
@@ -570,10 +572,10 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     await this.#writer.close(this.#environment);
     // A checkpoint may be waiting for somebody who follows.
     this.#queue.durableId.end(closedError());
-    await this.#checkpointer.stop();
+    await this.#checkpointer.stop(closedError());
     await this.#queue.landed();
     await this.#active.close();
-    for (const segment of this.#segments) await segment.close();
+    for (const segment of [...this.#segments, ...this.#checkpointer.held]) await segment.close();
     // A lock that cannot be given up goes with the process; there is nothing the caller could do about it.
     await this.#lock?.release().catch(() => undefined);
   }
@@ -581,13 +583,13 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   #fail(error: WalError): void {
     this.#writer?.fail(error);
     this.#pool.stop();
-    void this.#checkpointer.stop();
+    void this.#checkpointer.stop(error);
     this.#report('failed', error);
   }
 
   /** Writes entries that are too much to be pending at once, as one unit. */
   async #appendLarge(batch: readonly EntryData[], options: CommitOptions | undefined): Promise<CommittedEntry[]> {
-    const writer = await this.beginEntry();
+    const writer = new EntryWriter(this.#writer, await this.#writer.begin(undefined, true));
     try {
       const written: CommittedEntry[] = [];
       for (const [i, data] of batch.entries()) {

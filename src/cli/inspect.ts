@@ -2,6 +2,7 @@ import type { EntryId, SegmentInfo } from '../index.js';
 import { JSON_OPTION, type Arguments, type Command } from './command.js';
 import { readable } from './entry-lines.js';
 import { FoundLog, lostEntries } from './found-log.js';
+import { readHolds } from './holds.js';
 import { count, list, print, printJson, size, table } from './output.js';
 import { ownerOf } from './owner.js';
 
@@ -24,11 +25,12 @@ export const inspect: Command = {
     const { segmentId, offset } = reader.end;
     const { lastId, provenId, tornBytes, isRepairPending, spares } = reader;
     const owner = await ownerOf(args.directory);
+    const holds = await readHolds(args.directory);
     const damage = log.damage.map((found) => ({ message: found.error.message, lost: lostEntries(found, lastId) }));
     await reader.close();
     if (args.has('json')) {
       const end = { segmentId, offset };
-      await printJson({ segments, spares, end, lastId, provenId, tornBytes, isRepairPending, owner, damage });
+      await printJson({ segments, spares, end, lastId, provenId, tornBytes, isRepairPending, owner, holds, damage });
       return 0;
     }
     for (const line of segmentTable(segments)) await print(line);
@@ -39,12 +41,22 @@ export const inspect: Command = {
       ['ids', `up to ${lastId}; proven durable up to ${provenId}`],
       ['spare files', spares.length === 0 ? 'none' : spares.join(' ')],
       ['owner', owner],
+      ...holdLines(holds),
       ...isRepairPending ? [['repair', 'interrupted or going on: the next recovery finishes it'] as const] : [],
       ...damage.map(({ message, lost }) => ['damage', `${message}; ${lost}`] as const),
     ])) await print(line);
     return 0;
   },
 };
+
+function holdLines(holds: Awaited<ReturnType<typeof readHolds>>): [string, string][] {
+  if (holds === undefined) return [];
+  if (holds === 'damaged') return [['holds', 'damaged']];
+  const kept = holds.holds.map(({ name, from, maxBytes, isBroken }): [string, string] => {
+    return ['hold', isBroken ? `${name} has kept too much, and keeps nothing` : `${name} from ${from}, ${size(maxBytes)}`];
+  });
+  return [['checkpointed', `up to ${holds.checkpointedId}`], ...kept];
+}
 
 function segmentTable(segments: readonly (SegmentInfo & Partial<Content>)[]): string[] {
   const head = ['file', '>format', 'state', '>entries', '>ids', '>used', '>size', 'version info'];

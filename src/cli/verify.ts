@@ -1,5 +1,6 @@
 import { DAMAGED, JSON_OPTION, TORN, type Arguments, type Command } from './command.js';
 import { FoundLog, lostEntries } from './found-log.js';
+import { readHolds } from './holds.js';
 import { count, print, printJson, size } from './output.js';
 
 export const verify: Command = {
@@ -19,6 +20,10 @@ export const verify: Command = {
       const { message, segmentId: segment, offset: at } = found.error;
       return { segmentId: segment, offset: at, message, lost: lostEntries(found, lastId) };
     });
+    if ((await readHolds(args.directory)) === 'damaged') {
+      const message = 'wal-holds, which says what is kept and what is checkpointed, is damaged';
+      damage.push({ segmentId: undefined, offset: undefined, message, lost: 'no entry is lost' });
+    }
     const state = damage.length > 0 ? 'damaged' : tornBytes > 0 ? 'torn' : 'sound';
     if (args.has('json')) {
       const end = { segmentId, offset };

@@ -107,8 +107,10 @@ export class ActiveSegment {
   async cut(link: Omit<Link, 'lastId'>, lastId: EntryId): Promise<void> {
     const { pool } = this.#parts;
     await this.#preparation;
-    if (this.#successor !== undefined) await pool.giveBack(this.#successor);
+    const unused = this.#successor;
+    // Whatever comes of it, its file is closed.
     this.#successor = undefined;
+    if (unused !== undefined) await pool.giveBack(unused);
     // Above every segment that is there, so that the next opening knows it for the newest.
     const successor = await pool.prepare(Math.max(this.segment.segmentId, lastId) + 1);
     this.nextId = Math.max(lastId + 1, successor.segmentId);

@@ -1,6 +1,6 @@
 import { deferred, ignoreRejection, type Deferred } from '../base/async.js';
 import type { Environment } from '../base/environment.js';
-import { toWalError, WalError } from '../base/errors.js';
+import { toWalError, type WalError } from '../base/errors.js';
 import type { EntryId } from '../contracts/entry.js';
 import type { Segment } from '../segment/segment.js';
 import type { SegmentPool } from './segment-pool.js';
@@ -15,6 +15,8 @@ export interface CheckpointerEvents {
   persist(segment: Segment, signal: AbortSignal): Promise<void>;
   /** The segment's entries are safe elsewhere. */
   onCheckpointed(segment: Segment): void;
+  /** From here on nobody may begin to hold the segment's entries. */
+  onRetiring(segment: Segment): void;
   /** The segment's file is about to be used again. */
   onRetired(segment: Segment): void;
   /** `attempt` counts from 1; the next comes after `retryInMs`. */
@@ -75,6 +77,11 @@ export class Checkpointer {
     return this.#held;
   }
 
+  /** Entries up to here are safe outside the log, although their segment may still be there. */
+  get persistedId(): EntryId {
+    return Math.max(this.#persisted?.lastId ?? 0, this.#held.at(-1)?.lastId ?? 0);
+  }
+
   /** Takes a segment that is durable to its end and will not be written again. */
   enqueue(segment: Segment): void {
     this.#segments.push(segment);
@@ -84,6 +91,16 @@ export class Checkpointer {
   /** Takes a segment whose entries were safe outside when the log was opened. */
   adopt(segment: Segment): void {
     this.#held.push(segment);
+    this.#start();
+  }
+
+  /**
+   * Takes a segment that is no part of the log any more, but whose file could not be let go. It goes before all others:
+   * with its name it would look like one of them.
+   */
+  discard(segment: Segment): void {
+    segment.lastId = 0;
+    this.#held.unshift(segment);
     this.#start();
   }
 
@@ -124,19 +141,20 @@ export class Checkpointer {
   withdraw(segments: ReadonlySet<Segment>, id: EntryId): void {
     // The ids above may be given anew, to entries that nobody has released.
     this.#releasedBelow = Math.min(this.#releasedBelow, id + 1);
+    this.#released = this.#released.map(({ id: below, done }) => ({ id: Math.min(below, id + 1), done }));
     this.#segments.splice(0, Infinity, ...this.#segments.filter((segment) => !segments.has(segment)));
+    this.#settleReleased();
   }
 
   /**
    * Starts nothing new. Resolves when what is running has ended; the segments left are handed over after the next
-   * recovery.
+   * recovery. Those who wait for segments to go hear the reason.
    */
-  async stop(): Promise<void> {
+  async stop(reason: WalError): Promise<void> {
     this.#isStopped = true;
     this.#pause?.resolve();
     await this.#running;
-    const closed = new WalError('WAL_CLOSED', 'the log was shut down before its segments were given back');
-    for (const { done } of this.#released.splice(0)) done.reject(closed);
+    for (const { done } of this.#released.splice(0)) done.reject(reason);
   }
 
   #start(): void {
@@ -205,17 +223,22 @@ export class Checkpointer {
 
   /** Gives back the file of the first of `segments`. */
   async #retire(segment: Segment, segments: Segment[]): Promise<void> {
+    this.#events.onRetiring(segment);
     await this.#pool.retire(segment);
     segments.shift();
     this.#events.onRetired(segment);
+    this.#settleReleased();
+    // A reader may keep its file for as long as it likes; the segments behind need not wait for that.
+    this.#pool.recycle(segment).catch((error: unknown) => {
+      this.lastError = toWalError(error, `the file of segment ${segment.segmentId} cannot be recycled`);
+    });
+  }
+
+  #settleReleased(): void {
     this.#released = this.#released.filter(({ id, done }) => {
       if (this.#isInTheWay(id)) return true;
       done.resolve();
       return false;
-    });
-    // A reader may keep its file for as long as it likes; the segments behind need not wait for that.
-    this.#pool.recycle(segment).catch((error: unknown) => {
-      this.lastError = toWalError(error, `the file of segment ${segment.segmentId} cannot be recycled`);
     });
   }
 

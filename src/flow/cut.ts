@@ -1,6 +1,7 @@
 import { WalError } from '../base/errors.js';
 import type { EntryId } from '../contracts/entry.js';
 import type { Link } from '../contracts/segment-format.js';
+import { damaged } from '../segment/segment-reader.js';
 import { SegmentScanner } from '../segment/segment-scanner.js';
 import type { Segment } from '../segment/segment.js';
 import type { ActiveSegment } from './active-segment.js';
@@ -49,14 +50,14 @@ export async function cutAfter(id: EntryId, parts: CutParts): Promise<void> {
     for (const segment of dropped) segments.remove(segment);
     if (place.segment !== undefined) endAt(place.segment, place);
     if (place.segment === wasActive) checkpointer.enqueue(wasActive);
-    for (const segment of dropped) await giveBack(segment, pool);
+    for (const segment of dropped) await giveBack(segment, pool, checkpointer);
   } finally {
     checkpointer.resume();
   }
 }
 
 async function findPlace(id: EntryId, { segments, checkpointer, blockBytes }: CutParts): Promise<CutPlace> {
-  const checkpointedId = Math.max(segments.goneId, checkpointer.held.at(-1)?.lastId ?? 0);
+  const checkpointedId = Math.max(segments.goneId, checkpointer.persistedId);
   const first = [...segments].find((segment) => segment.lastId > checkpointedId);
   if (id < checkpointedId || first === undefined) {
     const message = `the log cannot be cut behind entry ${id}: ${checkpointedId} is checkpointed`;
@@ -74,7 +75,11 @@ async function findPlace(id: EntryId, { segments, checkpointer, blockBytes }: Cu
 async function lastUpTo(id: EntryId, segment: Segment, blockBytes: number): Promise<CutPlace | undefined> {
   const scanner = await openScanner(segment, blockBytes);
   let place: CutPlace | undefined;
-  for (let entry = await scanner.next(); entry !== undefined && entry.id <= id; entry = await scanner.next()) {
+  for (;;) {
+    const entry = await scanner.next();
+    // Where it cannot be read any further, entries that are to stay may follow.
+    if (entry === undefined && scanner.end < segment.durableEnd) throw damaged(segment, scanner.end, scanner.lastId);
+    if (entry === undefined || entry.id > id) return place;
     const link = {
       previousSegmentId: segment.segmentId,
       previousEnd: scanner.end,
@@ -82,7 +87,6 @@ async function lastUpTo(id: EntryId, segment: Segment, blockBytes: number): Prom
     };
     place = { segment, lastId: entry.id, link };
   }
-  return place;
 }
 
 /** Where the first segment says that the log ended before it. */
@@ -108,16 +112,12 @@ function endAt(segment: Segment, { lastId, link }: CutPlace): void {
   segment.isSealed = true;
 }
 
-/**
- * Lets the file of a segment go that is no part of the log any more. A crash before leaves that to the next opening.
- * 
- */
-async function giveBack(segment: Segment, pool: SegmentPool): Promise<void> {
+/** Lets the file of a segment go that is no part of the log any more. After a crash the next opening does it. */
+async function giveBack(segment: Segment, pool: SegmentPool, checkpointer: Checkpointer): Promise<void> {
   try {
     await pool.retire(segment);
   } catch {
-    // The file keeps its name until the next opening, which finds it superseded.
-    await segment.close();
+    checkpointer.discard(segment);
     return;
   }
   pool.recycle(segment).catch(() => undefined);

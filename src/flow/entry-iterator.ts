@@ -30,6 +30,7 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
   #next: EntryId;
   #segment: Segment | undefined;
   #scanner: SegmentScanner | undefined;
+  #lastShown: EntryId = 0;
   #cutsSeen: number;
   #isDone = false;
 
@@ -130,6 +131,7 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
 
   #take(scanner: SegmentScanner): Entry | undefined {
     if (scanner.entry.id < this.#next) return undefined;
+    this.#lastShown = scanner.entry.id;
     this.#next = scanner.entry.id + 1;
     return new Entry(scanner, scanner.entry);
   }
@@ -152,8 +154,8 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
     const { cuts } = this.#parts.segments;
     for (; this.#cutsSeen < cuts.length; this.#cutsSeen++) {
       const id = cuts[this.#cutsSeen];
-      if (id < this.#next - 1) {
-        const message = `the log was cut behind entry ${id}, after ${this.#next - 1} had been read`;
+      if (id < this.#lastShown) {
+        const message = `the log was cut behind entry ${id}, after ${this.#lastShown} had been read`;
         throw new WalError('WAL_POSITION_GONE', message);
       }
       this.#letGo();

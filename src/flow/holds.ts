@@ -108,14 +108,16 @@ export class Holds {
 
   /** Breaks the holds that keep more than they may of `segments`, which are checkpointed. */
   async breakThoseAbove(segments: readonly Segment[], bytesOf: (segment: Segment) => number): Promise<void> {
-    for (const hold of [...this.#holds.values()]) {
-      if (hold.isBroken) continue;
+    for (const name of [...this.#holds.keys()]) {
+      // It may have changed while another one was stored.
+      const hold = this.#holds.get(name);
+      if (hold === undefined || hold.isBroken) continue;
       let retained = 0;
       for (const segment of segments) if (segment.lastId >= hold.from) retained += bytesOf(segment);
       if (retained <= hold.maxBytes) continue;
       // In force at once, whether it can be stored or not: the disk must not fill up.
-      this.#holds.set(hold.name, { ...hold, isBroken: true });
-      this.#events.onBroken(hold.name, hold.from, retained);
+      this.#holds.set(name, { ...hold, isBroken: true });
+      this.#events.onBroken(name, hold.from, retained);
       this.#events.onLess();
       await this.#store();
     }

@@ -15,6 +15,8 @@ export interface OpenEntry {
   /** Of the entry that is being written; in a batch the one before it is complete. */
   id: EntryId;
   readonly savepoint: Savepoint;
+  /** Whether it is written to its end although the log is being shut down: it needs nothing more from its caller. */
+  readonly isComplete: boolean;
   /** Settles when the entry has been rolled back, once that has begun. */
   rollback?: Promise<void>;
 }
@@ -96,8 +98,8 @@ export class LogWriter implements AppendTarget {
     this.#submit(new BatchAppend(this, data, length, isDurable, resolve, reject));
   }
 
-  /** Waits for the writer's place and takes it. */
-  begin(signal: AbortSignal | undefined): Promise<OpenEntry> {
+  /** Waits for the writer's place and takes it. See `OpenEntry.isComplete`. */
+  begin(signal: AbortSignal | undefined, isComplete: boolean): Promise<OpenEntry> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       const abort = () => {
@@ -106,12 +108,12 @@ export class LogWriter implements AppendTarget {
       };
       const request: Request = {
         length: EMPTY_ENTRY_LENGTH,
-        isComplete: false,
+        isComplete,
         isCancelled: false,
         start: () => {
           signal?.removeEventListener('abort', abort);
           const id = this.#active.nextId++;
-          this.#open = { id, savepoint: this.buffer.savepoint() };
+          this.#open = { id, savepoint: this.buffer.savepoint(), isComplete };
           this.buffer.beginEntry(id);
           resolve(this.#open);
         },
@@ -282,7 +284,7 @@ export class LogWriter implements AppendTarget {
       request.isCancelled = true;
       request.refuse(closed);
     }
-    if (this.#open !== undefined) await this.rollback(this.#open);
+    if (this.#open?.isComplete === false) await this.rollback(this.#open);
     await this.#task;
     this.#idle = deferred();
     this.pump();
@@ -322,7 +324,7 @@ export class LogWriter implements AppendTarget {
   }
 
   #finishIfIdle(): void {
-    if (this.#idle === undefined || this.waiting > 0 || !this.#queue.isIdle) return;
+    if (this.#idle === undefined || !this.#isFree || this.waiting > 0 || !this.#queue.isIdle) return;
     this.#isFinished = true;
     this.#idle.resolve();
   }

@@ -49,12 +49,20 @@ async function walk(scanner: SegmentScanner): Promise<SegmentEnd> {
   let { lastId } = scanner;
   let provenId = lastId;
   const unproven: EntryExtent[] = [];
-  for (let entry = await scanner.next(); entry !== undefined; entry = await scanner.next()) {
-    unproven.push(entry);
-    while (unproven.length > 0 && unproven[0].end <= scanner.durableUpTo) provenId = unproven.shift()!.id;
+  const prove = (): void => {
+    const count = unproven.findIndex(({ end }) => end > scanner.durableUpTo);
+    const proven = unproven.splice(0, count < 0 ? unproven.length : count);
+    provenId = proven.at(-1)?.id ?? provenId;
+  };
+  for (let step = scanner.step(); step !== 'end'; step = scanner.step()) {
+    if (step === 'entry') {
+      unproven.push(scanner.entry);
+    } else {
+      prove();
+      await scanner.fill();
+    }
   }
-  // A record behind the last entry can vouch for those before it.
-  for (const { id, end } of unproven) if (end <= scanner.durableUpTo) provenId = id;
+  prove();
   lastId = Math.max(lastId, scanner.lastId);
   return { end: scanner.end, lastId, provenId, tornBytes: scanner.tornBytes, damage: undefined };
 }

@@ -62,6 +62,8 @@ export interface Savepoint {
   readonly blockCount: number;
   readonly used: number;
   readonly markDue: boolean;
+  /** Of the entry before, if that is still to be flushed. */
+  readonly patch: Patch | undefined;
   /** How many flushes had been taken: if it has changed since, some of the entry may be on the disk. */
   readonly taken: number;
 }
@@ -153,6 +155,7 @@ export class SegmentBuffer {
       blockCount: this.#blocks.length,
       used: this.#used,
       markDue: this.#markDue,
+      patch: this.#patch,
       taken: this.#flushesTaken,
     };
   }
@@ -265,7 +268,7 @@ export class SegmentBuffer {
     this.#lengths.length = Math.max(0, keep - 1);
     this.#used = taken ? 0 : savepoint.used;
     this.#chunk = undefined;
-    this.#patch = undefined;
+    this.#patch = taken ? undefined : savepoint.patch;
     this.#joined = 0;
     this.segment.end = savepoint.offset;
     this.chain = savepoint.chain;

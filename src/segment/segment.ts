@@ -99,29 +99,13 @@ export class Segment implements RecoveredSegment {
   }
 
   /** Fills `target` from `offset` as far as the file goes. Rejects with `WAL_POSITION_GONE` once the file is closed. */
-  async read(target: Uint8Array, offset: number): Promise<number> {
-    const { segmentId } = this;
-    if (this.#isClosed) {
-      throw new WalError('WAL_POSITION_GONE', `segment ${segmentId} is not open any more`, { segmentId, offset });
-    }
-    this.#reads++;
-    try {
-      return await readFully(this.file, target, offset);
-    } catch (error) {
-      throw toWalError(error, `segment ${segmentId} cannot be read`, { segmentId, offset });
-    } finally {
-      this.#reads--;
-      if (this.#reads === 0) this.#readsDone?.resolve();
-    }
+  read(target: Uint8Array, offset: number): Promise<number> {
+    return this.#use(() => readFully(this.file, target, offset), { offset });
   }
 
-  /** The length of the file in bytes. */
-  async size(): Promise<number> {
-    try {
-      return await this.file.size();
-    } catch (error) {
-      throw toWalError(error, `segment ${this.segmentId} cannot be read`, { segmentId: this.segmentId });
-    }
+  /** The length of the file in bytes. Rejects as `read` does. */
+  size(): Promise<number> {
+    return this.#use(() => this.file.size(), {});
   }
 
   /** Closes the file when the reads under way have ended. Idempotent; never rejects. */
@@ -134,5 +118,21 @@ export class Segment implements RecoveredSegment {
     }
     // All that counts was synced long before, so a failure to close takes nothing away.
     await this.file.close().catch(() => undefined);
+  }
+
+  /** Keeps the file open while it is read. */
+  async #use(reading: () => Promise<number>, place: { readonly offset?: number }): Promise<number> {
+    const { segmentId } = this;
+    const details = { segmentId, ...place };
+    if (this.#isClosed) throw new WalError('WAL_POSITION_GONE', `segment ${segmentId} is not open any more`, details);
+    this.#reads++;
+    try {
+      return await reading();
+    } catch (error) {
+      throw toWalError(error, `segment ${segmentId} cannot be read`, details);
+    } finally {
+      this.#reads--;
+      if (this.#reads === 0) this.#readsDone?.resolve();
+    }
   }
 }

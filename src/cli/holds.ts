@@ -1,0 +1,14 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { decodeHolds, type StoredHolds } from '../contracts/holds-format.js';
+import { HOLDS_FILE_NAME } from '../contracts/segment-name.js';
+
+/** Who keeps checkpointed entries in the log; undefined if nobody does, `damaged` if that cannot be told. */
+export async function readHolds(directory: string): Promise<StoredHolds | 'damaged' | undefined> {
+  try {
+    return decodeHolds(await readFile(path.join(directory, HOLDS_FILE_NAME))) ?? 'damaged';
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
