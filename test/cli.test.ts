@@ -7,7 +7,8 @@ import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LogVoid, WriteAheadLog, type LogManager, type WalOptions } from '../src/index.js';
-import { withTemporaryDirectory } from './helpers.js';
+import { ROOT } from './example-project.js';
+import { text, withTemporaryDirectory } from './helpers.js';
 
 const BIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
 const FIXTURES = fileURLToPath(new URL('../../test/fixtures/okaywal-v0', import.meta.url));
@@ -118,6 +119,13 @@ describe('the command line', () => {
     });
   }
 
+  test('is not missing from the package, nor from the programs that it installs', () => {
+    const manifest = JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { bin: Record<string, string>; files: string[] };
+    assert.equal(path.join(ROOT, manifest.bin['segmented-wal']), path.join(ROOT, 'dist/src/cli/main.js'));
+    assert.ok(manifest.files.includes('dist/src'));
+    assert.match(fs.readFileSync(BIN, 'utf8'), /^#!\/usr\/bin\/env node\n/);
+  });
+
   test('suggests the nearest command for one that does not exist', () => {
     const { status, stderr } = wal('verfiy', sound);
     assert.equal(status, 64);
@@ -226,6 +234,81 @@ describe('the command line', () => {
     }
   });
 
+  test('verify names the entries that are lost with a segment whose header is damaged, or that is missing', () => {
+    const directory = path.join(root, 'gaps');
+    fs.cpSync(sound, directory, { recursive: true });
+    const [, second, third] = segmentFiles(directory);
+    const [id, next] = [second.slice(4), third.slice(4)];
+    flipByte(path.join(directory, second), 2);
+    assert.match(wal('verify', directory).stdout, new RegExp(`^damaged: segment ${id} has no valid header; what it held is lost$`, 'm'));
+    fs.rmSync(path.join(directory, second));
+    const { status, stdout } = wal('verify', directory);
+    assert.equal(status, 2);
+    assert.match(stdout, new RegExp(`^damaged: segment ${id}, which comes before segment ${next}, is missing`, 'm'));
+  });
+
+  test('a hold is not left out, nor a damaged file of holds overlooked', async () => {
+    const directory = path.join(root, 'held');
+    const log = await WriteAheadLog.recover(directory, LogVoid, SMALL);
+    await log.append('held');
+    await log.hold('replica', { from: 1, maxBytes: 1024 * 1024 });
+    await log.shutdown();
+    assert.match(wal('inspect', directory).stdout, /^hold +replica from 1, at most 1\.0 MiB$/m);
+    assert.equal(wal('verify', directory).status, 0);
+    flipByte(path.join(directory, 'wal-holds'), 5);
+    assert.match(wal('inspect', directory).stdout, /^holds +damaged$/m);
+    assert.match(wal('verify', directory).stdout, /^damaged: wal-holds/);
+  });
+
+  test('an owner that was killed is not taken for one that still writes', async () => {
+    const directory = path.join(root, 'killed');
+    const program = `import { LogVoid, WriteAheadLog } from ${JSON.stringify(new URL('../src/index.js', import.meta.url).href)};
+      await (await WriteAheadLog.recover(${JSON.stringify(directory)}, LogVoid)).append('x');
+      process.kill(process.pid, 'SIGKILL');`;
+    const { pid } = spawnSync(process.execPath, ['--input-type=module', '-e', program]);
+    assert.match(wal('inspect', directory).stdout, new RegExp(`^owner +nobody; process ${pid} on .* ended without a shutdown$`, 'm'));
+    assert.equal(wal('verify', directory).status, 0);
+  });
+
+  test('repair mixes up neither the version infos of segments nor the pieces of a large entry, and keeps gaps between ids', async () => {
+    const from = path.join(root, 'mixed');
+    const to = path.join(root, 'mixed-repaired');
+    const large = Buffer.alloc(5 * 1024 * 1024, 'large');
+    for (const version of ['v1', 'v2']) {
+      const log = await WriteAheadLog.recover(from, keepAll, { preallocateBytes: 65536, versionInfo: Buffer.from(version) });
+      await log.append(`of ${version}`);
+      await (await log.beginEntry()).rollback();
+      await log.checkpointActive();
+      await log.append([version, large]);
+      await log.shutdown();
+    }
+    const { keepsIds, entries } = json<{ keepsIds: boolean; entries: number }>('repair', from, '--to', to);
+    assert.deepEqual([keepsIds, entries], [true, 4]);
+    const contents: unknown[] = [];
+    const reader = await WriteAheadLog.openReadOnly(to);
+    for await (const entry of reader) {
+      const [first, second] = await entry.readAllChunks();
+      contents.push([entry.id, text(entry.segment.versionInfo), text(first)]);
+      assert.ok(second === undefined || large.equals(second));
+    }
+    await reader.close();
+    assert.deepEqual(contents, [[1, 'v1', 'of v1'], [3, 'v1', 'v1'], [4, 'v2', 'of v2'], [6, 'v2', 'v2']]);
+  });
+
+  test('import does not go over damage in silence: it makes nothing then', async () => {
+    const from = path.join(root, 'damaged-v0');
+    const to = path.join(root, 'never-imported');
+    fs.cpSync(path.join(FIXTURES, 'segments/log'), from, { recursive: true });
+    const log = await WriteAheadLog.recover(from, keepAll, SMALL);
+    for (let i = 0; i < 20; i++) await log.append(Buffer.alloc(250, i));
+    await log.shutdown();
+    const isFormat1 = (name: string): boolean => fs.readFileSync(path.join(from, name))[3] === 1;
+    flipByte(path.join(from, segmentFiles(from).filter(isFormat1)[0]), 500);
+    const { status, stderr } = wal('import', from, '--to', to);
+    assert.deepEqual([status, fs.existsSync(to)], [2, false]);
+    assert.match(stderr, /^damaged: .*\nnothing was imported/);
+  });
+
   test('repair and import write over nothing', () => {
     for (const [command, from] of [['repair', sound], ['import', path.join(FIXTURES, 'small/log')]]) {
       const files = content(torn);
@@ -256,6 +339,7 @@ describe('the command line', () => {
 
   test('bench leaves nothing behind, and its figures are in order', async () => {
     await withTemporaryDirectory(async (directory) => {
+      assert.match(wal('bench', directory, '--seconds', '1').stdout, /^\d+ durable writes of 512 bytes: median .*, longest .*$/m);
       const result = json<Record<string, number>>('bench', directory, '--seconds', '1');
       assert.ok(result.writes > 0 && result.p50 > 0 && result.p50 <= result.p99 && result.p99 <= result.longest);
       assert.deepEqual(fs.readdirSync(directory), []);

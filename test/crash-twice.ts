@@ -52,7 +52,7 @@ interface Remains {
 export async function exploreCrashesTwice(
   exploration: Exploration, workload: Workload, seed: number,
 ): Promise<void> {
-  const settings = settingsFor(seed);
+  const settings = settingsFor(seed, workload.sync);
   const random = new Random(seed);
   const remains = await crashOnce(exploration, workload, settings, random);
   for (let i = 0; i < FIRST_CRASHES && exploration.failures.length === 0; i++) {

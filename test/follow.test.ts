@@ -179,10 +179,10 @@ forEachFileManager('a follower is told when the log is cut behind what it has, a
   const [ahead, behind] = [log.entries({ follow: true }), log.entries({ follow: true })];
   await takeIds(ahead, 20);
   await takeIds(behind, 5);
-  const waiting = ahead.next();
+  const told = assert.rejects(ahead.next(), { name: 'WalError', code: 'WAL_POSITION_GONE' });
   await turns();
   await log.truncateAfter(10);
-  await assert.rejects(waiting, { name: 'WalError', code: 'WAL_POSITION_GONE' });
+  await told;
   assert.deepEqual(await takeIds(behind, 5), range(6, 10));
   const { id } = await log.append('new');
   assert.deepEqual(await takeEntries(behind, 1), [{ id, chunks: ['new'] }]);

@@ -53,7 +53,8 @@ function holdLines(holds: Awaited<ReturnType<typeof readHolds>>): [string, strin
   if (holds === undefined) return [];
   if (holds === 'damaged') return [['holds', 'damaged']];
   const kept = holds.holds.map(({ name, from, maxBytes, isBroken }): [string, string] => {
-    return ['hold', isBroken ? `${name} has kept too much, and keeps nothing` : `${name} from ${from}, ${size(maxBytes)}`];
+    const what = `from ${from}, at most ${size(maxBytes)}`;
+    return ['hold', `${name} ${isBroken ? 'has kept too much, and keeps nothing' : what}`];
   });
   return [['checkpointed', `up to ${holds.checkpointedId}`], ...kept];
 }

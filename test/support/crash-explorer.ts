@@ -49,7 +49,7 @@ export async function exploreCrashes(
   exploration: Exploration, workload: Workload, seed: number, options: ExploreOptions = {},
 ): Promise<void> {
   await noteFailure(exploration, workload, seed, async (at) => {
-    const settings = settingsFor(seed);
+    const settings = settingsFor(seed, workload.sync);
     const random = new Random(seed);
     const moments: Moment[] = [];
     const scenario = new Scenario(settings, random.fork(), { onStep: (call) => remember(call) });
@@ -70,7 +70,7 @@ export async function exploreFaults(
 ): Promise<void> {
   const calls: Call[] = [];
   const onStep = (call: Call): void => void (calls[call.index] ??= call);
-  await new Scenario(settingsFor(seed), new Random(seed).fork(), { onStep }).run(workload.steps).catch(() => {});
+  await new Scenario(settingsFor(seed, workload.sync), new Random(seed).fork(), { onStep }).run(workload.steps).catch(() => {});
   let run = 0;
   for (const call of calls) {
     for (const fault of ['EIO', 'ENOSPC', 'short'] as const) {
@@ -86,7 +86,7 @@ export async function exploreFaults(
 export async function exploreRandomly(exploration: Exploration, seed: number, steps?: readonly Step[]): Promise<void> {
   const workload = steps === undefined ? randomWorkload(new Random(seed)) : { name: 'random', steps };
   await noteFailure(exploration, workload, seed, async (at) => {
-    const settings = settingsFor(seed);
+    const settings = settingsFor(seed, workload.sync);
     const random = new Random(seed);
     const faults = randomFaults(random);
     const run = new FaultedRun(exploration, settings, random, faults.faultAt);
@@ -127,7 +127,7 @@ async function tryFault(
     at(`${fault} at call ${call.index} (${call.kind} ${call.path})${isPersistent ? ' and all later ones' : ''}`);
     // The same draws as in the run that counted the calls, so that they are the same calls.
     const faultAt = faultAtCall(call.index, fault, isPersistent);
-    const run = new FaultedRun(exploration, settingsFor(seed), new Random(seed), faultAt, true);
+    const run = new FaultedRun(exploration, settingsFor(seed, workload.sync), new Random(seed), faultAt, true);
     await run.carryOut(workload.steps, 8);
     await run.crash(at, 4);
     await run.recoverInPlace(at);

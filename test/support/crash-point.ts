@@ -77,7 +77,9 @@ export class CrashPoint {
       names.set(path, survivor);
     }
     const { directories } = this.#content;
-    return this.#diskWith({ directories, names, durableNames: names, pending: [] });
+    const disk = this.#diskWith({ directories, names, durableNames: names, pending: [] });
+    disk.hasLostPower = true;
+    return disk;
   }
 
   /**

@@ -3,7 +3,7 @@ import { WalError } from '../../src/base/errors.js';
 import { WriteAheadLog, type LogManager } from '../../src/api/write-ahead-log.js';
 import type { ChunkReader } from '../../src/api/chunk-reader.js';
 import type { EntryWriter } from '../../src/api/entry-writer.js';
-import type { ChunkRecord } from '../../src/contracts/entry.js';
+import type { ChunkRecord, CommitOptions } from '../../src/contracts/entry.js';
 import type { Recovery } from '../../src/flow/log-manager.js';
 import type { Entry, SegmentReader } from '../../src/segment/segment-reader.js';
 import type { LogPosition } from '../../src/contracts/log-position.js';
@@ -22,6 +22,9 @@ export type CheckpointBehaviour = 'succeed' | 'throw' | 'reject' | 'hang';
 export interface ModelledLogOptions extends Pick<SimulatedFileManagerOptions, 'faultAt' | 'survives' | 'onStep'> {
   readonly expectsErrors?: boolean;
 }
+
+/** Whether a chunk is written in pieces, and whether its length is known from the beginning. */
+export type Streamed = boolean | 'to an open end';
 
 /** `ok`, or the code of the error an operation was rejected with. */
 export type Outcome = 'ok' | WalError['code'];
@@ -47,9 +50,11 @@ export class ModelledLog {
   expectsErrors: boolean;
   readonly #random: Random;
   readonly #inFlight = new Set<Promise<void>>();
+  readonly #followers: Promise<void>[] = [];
   readonly #readers: { readonly reader: ChunkReader; readonly chunk: KnownChunk }[] = [];
   /** Set once an operation was rejected with WAL_FAILED. */
   #hasFailed = false;
+  #isDead = false;
   #violation: Violation | undefined;
   #shown: ShownEntry[] = [];
   #abandoned: number[] = [];
@@ -65,6 +70,7 @@ export class ModelledLog {
     this.#settings = settings;
     this.expectsErrors = options.expectsErrors ?? false;
     this.#random = random;
+    if (disk.hasLostPower) model.powerLost();
   }
 
   /** Opens the log and checks what it shows. */
@@ -82,24 +88,95 @@ export class ModelledLog {
   }
 
   /** Appends an entry and waits for it. */
-  append(chunks: readonly Uint8Array[]): Promise<Outcome> {
-    return this.#outcome('append()', this.#append(chunks));
+  append(chunks: readonly Uint8Array[], durable?: boolean): Promise<Outcome> {
+    return this.#outcome('append()', this.#append(chunks, durable));
   }
 
   /** Appends an entry without waiting. */
-  appendLater(chunks: readonly Uint8Array[]): void {
-    this.#later('append()', this.#append(chunks));
+  appendLater(chunks: readonly Uint8Array[], durable?: boolean): void {
+    this.#later('append()', this.#append(chunks, durable));
+  }
+
+  /** Appends entries of one chunk each as one unit, without waiting. */
+  appendBatchLater(entries: readonly Uint8Array[], durable?: boolean): void {
+    this.#later('appendBatch()', this.#appendBatch(entries, durable));
+  }
+
+  /** Makes everything durable that the operating system has. */
+  sync(): Promise<Outcome> {
+    const before = this.model.attempts.length;
+    return this.#outcome('sync()', this.#open().sync().then(() => this.model.synced(before)));
+  }
+
+  /** Drops the last `count` entries of those there are, or all of them. */
+  async truncateAfter(count: number): Promise<Outcome> {
+    const ids = this.model.liveIds();
+    const id = ids.at(-1 - count) ?? Math.max(0, (ids[0] ?? 1) - 1);
+    this.model.cutting(id);
+    const outcome = await this.#outcome('truncateAfter()', this.#open().truncateAfter(id).then(() => this.model.cut()));
+    const isHeld = (this.model.heldFrom ?? 0) > id + 1;
+    if (outcome === 'WAL_HELD' && !isHeld) throw new Violation('truncateAfter() was refused for a hold that wants nothing of it');
+    // Only what has failed with the log may turn out to be done.
+    if (outcome !== 'ok' && outcome !== 'WAL_FAILED') this.model.notCut();
+    return outcome;
+  }
+
+  /** Gives up all but the last `count` entries of those there are. */
+  async truncateBefore(count: number): Promise<Outcome> {
+    const id = this.model.liveIds().at(-count) ?? 0;
+    if (this.model.heldFrom === undefined || this.model.heldFrom >= id) this.model.released(0, id - 1);
+    return this.#outcome('truncateBefore()', this.#open().truncateBefore(id));
+  }
+
+  /** Takes the hold, or takes it up again, and with `forward` moves it on to the middle of what it keeps. */
+  async hold(forward: boolean): Promise<Outcome> {
+    const known = this.model.heldFrom;
+    return this.#outcome('hold()', this.#open().hold('hold').then(async (hold) => {
+      if (known !== undefined && hold.from > known) throw new Violation(`a hold from ${known} on is from ${hold.from} on`);
+      this.model.held(hold.from);
+      const ids = this.model.attempts.filter(({ state }) => state === 'kept').map(({ id }) => id ?? 0);
+      const next = ids.filter((id) => id > hold.from).sort((a, b) => a - b);
+      if (!forward || next.length === 0) return;
+      const from = next[next.length >> 1];
+      this.model.held(undefined);
+      await hold.advance(from);
+      this.model.held(from);
+    }));
+  }
+
+  async releaseHold(): Promise<Outcome> {
+    this.model.held(undefined);
+    return this.#outcome('release()', this.#open().hold('hold').then((hold) => hold.release()));
+  }
+
+  /** Goes through the entries from the hold on, or from the oldest, to the last that is durable. */
+  async iterate(): Promise<Outcome> {
+    const log = this.#open();
+    const from = this.model.heldFrom ?? 0;
+    const before = this.model.attempts.length;
+    return this.#outcome('entries()', this.#show(log.entries(from === 0 ? {} : { from }), from).then((last) => {
+      this.model.iteratedAll(from, last, before);
+    }));
+  }
+
+  /** Follows the log from here on, as long as it is open. */
+  follow(): void {
+    const entries = this.#open().entries({ from: this.#open().durableId + 1, follow: true });
+    const from = this.#open().durableId + 1;
+    this.#followers.push(this.#show(entries, from).then(() => {}, (error: unknown) => {
+      if (error instanceof Violation) this.#violation ??= error;
+    }));
   }
 
   /** Writes an entry through an EntryWriter. Without `waits`, its commit is left in flight. */
   async entry(
-    chunks: readonly Uint8Array[], end: 'commit' | 'rollback', isStreamed: boolean, waits: boolean,
+    chunks: readonly Uint8Array[], end: 'commit' | 'rollback', isStreamed: Streamed, waits: boolean, durable?: boolean,
   ): Promise<Outcome> {
     const ordinal = this.model.begin();
     let committing: Promise<void> | undefined;
     const outcome = await this.#outcome('an entry', this.#write(ordinal, chunks, isStreamed, async (writer) => {
       if (end === 'commit') {
-        committing = this.#commit(ordinal, writer);
+        committing = this.#commit(ordinal, writer, durable);
       } else {
         this.model.rolledBack(ordinal);
         await writer.rollback();
@@ -159,6 +236,7 @@ export class ModelledLog {
   async settle(): Promise<void> {
     await Promise.all(this.#inFlight);
     await this.scheduler.idle();
+    if (this.log !== undefined) this.model.durableUpTo(this.log.durableId);
     this.check();
   }
 
@@ -166,8 +244,11 @@ export class ModelledLog {
   async shutdown(): Promise<Outcome> {
     const { log } = this;
     if (log === undefined) return 'ok';
+    const before = this.model.attempts.length;
     const outcome = await this.#outcome('shutdown()', log.shutdown());
+    if (outcome === 'ok' && !this.#hasFailed) this.model.synced(before);
     this.log = undefined;
+    await this.#outcome('following', Promise.all(this.#followers.splice(0)));
     await this.settle();
     if (this.files.openFiles.size > 0 && this.#readers.length === 0) {
       throw new Violation(`after shutdown() these files are still open: ${[...this.files.openFiles].join(', ')}`);
@@ -177,6 +258,7 @@ export class ModelledLog {
 
   /** The process ends here and now. Nothing settles any more. */
   kill(): void {
+    this.#isDead = true;
     this.files.kill();
     this.scheduler.end();
     this.log = undefined;
@@ -205,27 +287,38 @@ export class ModelledLog {
     };
   }
 
-  async #append(chunks: readonly Uint8Array[]): Promise<void> {
+  async #append(chunks: readonly Uint8Array[], durable?: boolean): Promise<void> {
     const ordinal = this.model.begin();
     for (const chunk of chunks) this.model.wrote(ordinal, chunk);
     this.model.committing(ordinal);
     const isDoomed = this.#hasFailed;
-    await this.#committed(ordinal, isDoomed, async () => {
+    await this.#committed([ordinal], isDoomed, durable, async () => {
       const data = chunks.length === 1 ? (chunks[0]) : chunks;
-      const { id, chunks: records } = await this.#open().append(data);
-      return { id, positions: records.map(({ position }) => position) };
+      const { id, chunks: records } = await this.#open().append(data, optionsOf(durable));
+      return [{ id, positions: records.map(({ position }) => position) }];
+    });
+  }
+
+  async #appendBatch(entries: readonly Uint8Array[], durable?: boolean): Promise<void> {
+    const first = this.model.attempts.length;
+    const ordinals = entries.map(() => this.model.begin(first));
+    for (const [i, ordinal] of ordinals.entries()) this.model.wrote(ordinal, entries[i]);
+    for (const ordinal of ordinals) this.model.committing(ordinal);
+    await this.#committed(ordinals, this.#hasFailed, durable, async () => {
+      const committed = await this.#open().appendBatch(entries, optionsOf(durable));
+      return committed.map(({ id, chunks }) => ({ id, positions: chunks.map(({ position }) => position) }));
     });
   }
 
   async #write(
-    ordinal: number, chunks: readonly Uint8Array[], isStreamed: boolean, end: (writer: EntryWriter) => Promise<void>,
+    ordinal: number, chunks: readonly Uint8Array[], isStreamed: Streamed, end: (writer: EntryWriter) => Promise<void>,
   ): Promise<void> {
     let writer: EntryWriter | undefined;
     try {
       writer = await this.#open().beginEntry();
       this.model.started(ordinal, writer.id);
       for (const chunk of chunks) {
-        const record = isStreamed ? await this.#stream(writer, chunk) : await writer.writeChunk(chunk);
+        const record = isStreamed ? await this.#stream(writer, chunk, isStreamed === true) : await writer.writeChunk(chunk);
         this.model.wrote(ordinal, chunk, record.position);
       }
       await end(writer);
@@ -237,8 +330,8 @@ export class ModelledLog {
     }
   }
 
-  async #stream(writer: EntryWriter, bytes: Uint8Array): Promise<ChunkRecord> {
-    const chunk = await writer.beginChunk(bytes.length);
+  async #stream(writer: EntryWriter, bytes: Uint8Array, isLengthKnown: boolean): Promise<ChunkRecord> {
+    const chunk = await writer.beginChunk(isLengthKnown ? bytes.length : undefined);
     const pieceBytes = 1 + this.#random.below(Math.max(1, bytes.length));
     for (let from = 0; from < bytes.length; from += pieceBytes) {
       await chunk.write(bytes.subarray(from, from + pieceBytes));
@@ -246,25 +339,35 @@ export class ModelledLog {
     return chunk.finish();
   }
 
-  #commit(ordinal: number, writer: EntryWriter): Promise<void> {
+  #commit(ordinal: number, writer: EntryWriter, durable?: boolean): Promise<void> {
     this.model.committing(ordinal);
-    return this.#committed(ordinal, this.#hasFailed, async () => ({ id: await writer.commit() }));
+    return this.#committed([ordinal], this.#hasFailed, durable, async () => [{ id: await writer.commit(optionsOf(durable)) }]);
   }
 
   /** Notes how a commit ends. `isDoomed` if the log had failed before, so that it may acknowledge nothing. */
   async #committed(
-    ordinal: number, isDoomed: boolean, commit: () => Promise<{ id: number; positions?: readonly LogPosition[] }>,
+    ordinals: readonly number[], isDoomed: boolean, durable: boolean | undefined, commit: () => Promise<readonly Committed[]>,
   ): Promise<void> {
     let committed;
     try {
       committed = await commit();
     } catch (error) {
       const code = error instanceof WalError ? error.code : String(error);
-      this.model.rejected(ordinal, code, code !== 'WAL_FAILED');
+      for (const ordinal of ordinals) this.model.rejected(ordinal, code, code !== 'WAL_FAILED');
       throw error;
     }
-    if (isDoomed) throw new Violation(`entry ${committed.id} was acknowledged by a log that had failed`);
-    this.model.acknowledged(ordinal, committed.id, committed.positions);
+    if (isDoomed) throw new Violation(`entry ${committed[0].id} was acknowledged by a log that had failed`);
+    const isDurable = durable ?? (this.#settings.options.sync ?? 'commit') === 'commit';
+    // An answer that comes when the process has ended says nothing of what a loss of power has left.
+    if (this.#isDead && !isDurable) return;
+    for (const [i, { id, positions }] of committed.entries()) this.model.acknowledged(ordinals[i], id, positions, isDurable);
+  }
+
+  /** Notes what an iterator shows, until it ends. Resolves with the last attempt shown, -1 if there was none. */
+  async #show(entries: AsyncIterable<Entry>, from: number): Promise<number> {
+    let last = -1;
+    for await (const entry of entries) last = this.model.iterated(await shownEntry(entry), from, last);
+    return last;
   }
 
   async #read(chunk: KnownChunk): Promise<void> {
@@ -293,7 +396,7 @@ export class ModelledLog {
       if (!(error instanceof WalError)) throw new Violation(`${what} failed with ${showError(error)}`);
       if (error.code === 'WAL_FAILED') this.#hasFailed = true;
       this.check();
-      const isExpected = this.expectsErrors || error.code === 'WAL_CLOSED' || error.code === 'WAL_POSITION_GONE';
+      const isExpected = this.expectsErrors || EXPECTED.has(error.code);
       if (!isExpected || error.code === 'WAL_CORRUPT') throw new Violation(`${what} was rejected: ${showError(error)}`);
       return error.code;
     }
@@ -313,6 +416,7 @@ export class ModelledLog {
     this.log = log;
     this.#hasFailed = false;
     log.on('checkpointFailed', () => {});
+    log.on('failed', () => (this.#hasFailed = true));
     this.model.opened(this.#shown, this.#abandoned.length > 0);
   }
 
@@ -344,6 +448,18 @@ export class ModelledLog {
     if (this.checkpoints !== 'succeed') throw new Error('this checkpoint was told to fail');
     this.model.released(shown[0]?.id ?? lastId, lastId);
   }
+}
+
+interface Committed {
+  readonly id: number;
+  readonly positions?: readonly LogPosition[];
+}
+
+/** What a log may answer although nothing is wrong with it. */
+const EXPECTED: ReadonlySet<string> = new Set(['WAL_CLOSED', 'WAL_POSITION_GONE', 'WAL_HELD', 'WAL_OUT_OF_RANGE']);
+
+function optionsOf(durable: boolean | undefined): CommitOptions | undefined {
+  return durable === undefined ? undefined : { durable };
 }
 
 async function shownEntry(entry: Entry): Promise<ShownEntry> {

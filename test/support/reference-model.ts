@@ -7,15 +7,18 @@ export class Violation extends Error {
 
 /**
  * What became of an entry as far as its writer knows: `begun` and not yet committed; `committing`, so a
- * crash may keep it or not; `kept`, as it was acknowledged or shown; `uncertain`, as its commit
- * failed with the log; `gone` for good.
+ * crash may keep it or not; `ordered`, as the operating system has it, so that only a power loss may
+ * take it; `kept`, as it was acknowledged or shown; `uncertain`, as its commit failed with the log;
+ * `gone` for good.
  */
-export type AttemptState = 'begun' | 'committing' | 'kept' | 'uncertain' | 'gone';
+export type AttemptState = 'begun' | 'committing' | 'ordered' | 'kept' | 'uncertain' | 'gone';
 
 /** One attempt to write an entry. */
 export interface Attempt {
   /** Counts attempts in the order in which they were asked for, which is the order of their ids. */
   readonly ordinal: number;
+  /** The ordinal of the first of its batch: of those with the same, all are recovered or none. */
+  readonly batch: number;
   readonly chunks: readonly Uint8Array[];
   readonly state: AttemptState;
   /** Undefined while only the log knows it. */
@@ -44,7 +47,15 @@ export interface KnownChunk {
   readonly bytes: Uint8Array;
 }
 
+/** A cut that is under way: a crash may leave it done or not. */
+interface Cut {
+  readonly id: number;
+  /** Attempts from this ordinal on come behind the cut. */
+  readonly before: number;
+}
+
 const CUT_OFF = 'an earlier opening had cut it off';
+const TRUNCATED = 'the log was truncated before it';
 
 /**
  * What a log owes to those who use it: remembers what was begun, committed, acknowledged, shown,
@@ -60,6 +71,11 @@ export class ReferenceModel {
   readonly #attempts: Attempt[];
   /** The highest id acknowledged or shown up to the last opening: every id given out since lies above it. */
   #floor: number;
+  #cut: Cut | undefined;
+  /** The first id that the hold keeps; undefined if there is none for certain. */
+  #heldFrom: number | undefined;
+  /** Whether entries were given up that are neither shown nor checkpointed any more. */
+  #hasAbandoned = false;
   #snapshot: ReferenceModel | undefined;
 
   constructor(attempts: readonly Attempt[] = [], floor = 0) {
@@ -69,7 +85,11 @@ export class ReferenceModel {
 
   /** A copy that goes its own way. */
   clone(): ReferenceModel {
-    return new ReferenceModel(this.#attempts, this.#floor);
+    const clone = new ReferenceModel(this.#attempts, this.#floor);
+    clone.#cut = this.#cut;
+    clone.#heldFrom = this.#heldFrom;
+    clone.#hasAbandoned = this.#hasAbandoned;
+    return clone;
   }
 
   /** The model as it is now, the same object until something changes. Not to be changed. */
@@ -81,11 +101,12 @@ export class ReferenceModel {
     return this.#attempts;
   }
 
-  /** Somebody asks to write an entry. Returns its ordinal. */
-  begin(): number {
+  /** Somebody asks to write an entry, of a batch that begins with the attempt `batch`. Returns its ordinal. */
+  begin(batch = this.#attempts.length): number {
     const ordinal = this.#attempts.length;
     this.#attempts.push({
       ordinal,
+      batch,
       chunks: [],
       state: 'begun',
       id: undefined,
@@ -118,13 +139,88 @@ export class ReferenceModel {
     this.#change(ordinal, { state: 'committing', reason: 'its commit was not acknowledged' });
   }
 
-  acknowledged(ordinal: number, id: number, positions?: readonly LogPosition[]): void {
+  /** The commit has resolved; `isDurable` if the entry was to be durable by then, and so all before it. */
+  acknowledged(ordinal: number, id: number, positions?: readonly LogPosition[], isDurable = true): void {
     const attempt = this.#attempt(ordinal);
     if (attempt.id !== undefined && attempt.id !== id) {
       throw new Violation(`entry ${attempt.id} was acknowledged as ${id}`);
     }
     if (attempt.id === undefined && attempt.state !== 'kept') this.started(ordinal, id);
-    this.#keep(ordinal, id, positions ?? attempt.positions, 'it was acknowledged');
+    const known = positions ?? attempt.positions;
+    if (isDurable) {
+      this.#keep(ordinal, id, known, 'it was acknowledged');
+      this.synced(ordinal);
+    } else if (attempt.state === 'kept') {
+      this.#change(ordinal, { positions: known });
+    } else {
+      this.#change(ordinal, { state: 'ordered', id, positions: known, reason: 'the operating system had it' });
+    }
+  }
+
+  /** What the operating system has of the attempts below `ordinal` is durable. */
+  synced(before: number): void {
+    for (const { ordinal, state } of this.#attempts) {
+      if (state === 'ordered' && ordinal < before) this.#change(ordinal, { state: 'kept', reason: 'it was synced' });
+    }
+  }
+
+  /** The log says that entries up to `id` are durable. */
+  durableUpTo(durableId: number): void {
+    for (const { ordinal, state, id } of this.#attempts) {
+      if (state === 'ordered' && id !== undefined && id <= durableId) {
+        this.#change(ordinal, { state: 'kept', reason: 'it was said to be durable' });
+      }
+    }
+  }
+
+  /** The power has gone: what only the operating system had may be lost, the last of it first. */
+  powerLost(): void {
+    for (const { ordinal, state } of this.#attempts) {
+      if (state === 'ordered') this.#change(ordinal, { state: 'committing', reason: 'it was not durable' });
+    }
+  }
+
+  /** The log is being cut behind `id`. */
+  cutting(id: number): void {
+    this.#cut = { id, before: this.#attempts.length };
+    this.#changed();
+  }
+
+  /** The cut is done: entries behind it must not come back, and their ids are free. */
+  cut(): void {
+    const cut = this.#cut;
+    if (cut === undefined) return;
+    // At once: a crash must not meet it half done. A log is cut only where all of it is durable.
+    for (const [ordinal, attempt] of this.#attempts.entries()) {
+      const { state } = attempt;
+      if (isBehind(attempt, cut)) this.#attempts[ordinal] = { ...attempt, state: 'gone', reason: TRUNCATED };
+      else if (state === 'ordered' && ordinal < cut.before) this.#attempts[ordinal] = { ...attempt, state: 'kept' };
+    }
+    this.#floor = Math.min(this.#floor, cut.id);
+    this.#cut = undefined;
+    this.#changed();
+  }
+
+  /** The cut was refused. */
+  notCut(): void {
+    this.#cut = undefined;
+    this.#changed();
+  }
+
+  /** The log keeps the entries from `id` on, checkpointed or not; without an id nobody knows from where. */
+  held(id: number | undefined): void {
+    this.#heldFrom = id;
+    this.#changed();
+  }
+
+  get heldFrom(): number | undefined {
+    return this.#heldFrom;
+  }
+
+  /** The ids that are known to be kept and not to be released, lowest first. */
+  liveIds(): number[] {
+    const live = this.#attempts.filter(({ state, isReleased }) => state === 'kept' && !isReleased);
+    return live.map(({ id }) => id ?? 0).sort((a, b) => a - b);
   }
 
   /** The commit was rejected. `isCertain` if the log promises that the entry is not there. */
@@ -152,7 +248,8 @@ export class ReferenceModel {
    */
   opened(shown: readonly ShownEntry[], hasAbandoned = false): void {
     if (hasAbandoned) this.#abandonBefore(shown[0]);
-    this.#compare(shown, Infinity, 'recovery');
+    this.#settleCut(shown);
+    this.#expectBatches(this.#compare(shown, Infinity, 'recovery'));
     for (const { ordinal, state, id, isReleased } of this.#attempts) {
       if (state === 'kept') this.#floor = Math.max(this.#floor, id ?? 0);
       else if (state !== 'gone' && !isReleased) this.#change(ordinal, { state: 'gone', reason: CUT_OFF });
@@ -165,6 +262,30 @@ export class ReferenceModel {
     const last = shown.at(-1);
     if (last !== undefined && last.id !== lastId) {
       throw new Violation(`a checkpoint up to ${lastId} ended with entry ${last.id}`);
+    }
+  }
+
+  /** An iterator that began at `from` shows an entry behind that of attempt `previous`. Returns the entry's attempt. */
+  iterated(entry: ShownEntry, from: number, previous: number): number {
+    const { ordinal, state } = this.#find(entry, previous, 'an iterator');
+    if (ordinal <= previous) throw new Violation(`an iterator showed entry ${entry.id} out of order`);
+    this.#expectNoGap(from, previous, ordinal);
+    if (state !== 'kept') this.#keep(ordinal, entry.id, entry.positions, 'an iterator had shown it');
+    return ordinal;
+  }
+
+  /** An iterator that began at `from` has come to the end behind the attempt `previous`, of those below `before`. */
+  iteratedAll(from: number, previous: number, before: number): void {
+    this.#expectNoGap(from, previous, before);
+  }
+
+  #expectNoGap(from: number, after: number, before: number): void {
+    for (const { ordinal, id, state, isReleased } of this.#attempts.slice(after + 1, before)) {
+      if (state !== 'kept' || (id ?? 0) < from) continue;
+      const isHeld = this.#heldFrom !== undefined && (id ?? 0) >= this.#heldFrom;
+      // What is checkpointed may be gone before an iterator comes to it, but not from the middle.
+      if (isReleased && (this.#hasAbandoned || (after < 0 && !isHeld))) continue;
+      throw new Violation(`an iterator passed over entry ${id} (attempt ${ordinal})`);
     }
   }
 
@@ -197,6 +318,7 @@ export class ReferenceModel {
 
   /** Nothing is owed any more of what stands before `first`; as long as the files are there it may be shown again. */
   #abandonBefore(first: ShownEntry | undefined): void {
+    this.#hasAbandoned = true;
     const firstOrdinal = first === undefined ? Infinity : this.#find(first, -1, 'recovery').ordinal;
     for (const { ordinal, state } of this.#attempts) {
       if (ordinal >= firstOrdinal || state === 'gone') continue;
@@ -204,8 +326,27 @@ export class ReferenceModel {
     }
   }
 
+  /** A cut that a crash has met is done if anything is missing that it was to drop, and then all of that is. */
+  #settleCut(shown: readonly ShownEntry[]): void {
+    const cut = this.#cut;
+    if (cut === undefined) return;
+    const ids = new Set(shown.map(({ id }) => id));
+    const isMissing = ({ id, state, isReleased }: Attempt): boolean =>
+      (state === 'kept' || state === 'ordered') && !isReleased && !ids.has(id ?? 0);
+    if (this.#attempts.some((attempt) => isBehind(attempt, cut) && isMissing(attempt))) this.cut();
+    else this.notCut();
+  }
+
+  #expectBatches(matched: ReadonlySet<number>): void {
+    const shown = new Set([...matched].map((ordinal) => this.#attempt(ordinal).batch));
+    for (const { ordinal, batch, state, isReleased } of this.#attempts) {
+      if (matched.has(ordinal) || !shown.has(batch) || state === 'gone' || isReleased) continue;
+      throw new Violation(`recovery showed a part of the batch that began with attempt ${batch}, but not attempt ${ordinal}`);
+    }
+  }
+
   /** Checks entries shown, which are to be all there are up to `lastId`, and keeps them from now on. */
-  #compare(shown: readonly ShownEntry[], lastId: number, by: string): void {
+  #compare(shown: readonly ShownEntry[], lastId: number, by: string): ReadonlySet<number> {
     let previousId = 0;
     let previousOrdinal = -1;
     const matched = new Set<number>();
@@ -220,12 +361,13 @@ export class ReferenceModel {
       this.#keep(attempt.ordinal, entry.id, positions, `${by} had shown it`);
     }
     this.#expectNoneMissing(matched, previousOrdinal, lastId, by);
+    return matched;
   }
 
   #expectNoneMissing(matched: ReadonlySet<number>, lastOrdinal: number, lastId: number, by: string): void {
     for (const { ordinal, id, state, isReleased, reason } of this.#attempts) {
       if (matched.has(ordinal) || isReleased) continue;
-      if (state === 'kept' && (id ?? 0) <= lastId) {
+      if ((state === 'kept' || state === 'ordered') && (id ?? 0) <= lastId) {
         throw new Violation(`${by} did not show entry ${id}, although ${reason}`);
       }
       if (state === 'committing' && ordinal < lastOrdinal) {
@@ -238,11 +380,14 @@ export class ReferenceModel {
   #find(entry: ShownEntry, after: number, by: string): Attempt {
     const withId = this.#attempts.filter(({ id }) => id === entry.id);
     const found =
-      withId.findLast(({ state }) => state !== 'gone') ??
+      withId.findLast(({ state }) => state === 'kept' || state === 'ordered') ??
+      // The id of an entry that was never acknowledged can be given again: then the bytes tell which it is.
+      withId.findLast((attempt) => attempt.state !== 'gone' && haveEqualChunks(attempt, entry)) ??
       this.#attempts.find((attempt) => {
         const isUnknown = attempt.id === undefined && (attempt.state === 'committing' || attempt.state === 'uncertain');
         return isUnknown && attempt.ordinal > after && haveEqualChunks(attempt, entry);
       }) ??
+      withId.findLast(({ state }) => state !== 'gone') ??
       withId.at(-1);
     const wrong =
       found === undefined ? 'which nobody committed'
@@ -263,9 +408,19 @@ export class ReferenceModel {
 
   #change(ordinal: number, change: Partial<Attempt>): void {
     this.#attempts[ordinal] = { ...this.#attempt(ordinal), ...change };
+    this.#changed();
+  }
+
+  #changed(): void {
     this.#snapshot = undefined;
     this.onChange?.();
   }
+}
+
+/** Whether a cut drops the entry. The ids of those on their way are above all others. */
+function isBehind({ ordinal, id, state }: Attempt, cut: Cut): boolean {
+  if (ordinal >= cut.before || state === 'gone') return false;
+  return id === undefined ? state === 'committing' : id > cut.id;
 }
 
 interface HasChunks {

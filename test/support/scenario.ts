@@ -70,10 +70,19 @@ export class Scenario {
     const log = this.#log;
     if (log.log === undefined && (await log.open()) !== 'ok') return;
     switch (step.do) {
-      case 'append': return void (await log.append(step.lengths.map((length) => this.#bytes(length))));
+      case 'append': return void (await log.append(step.lengths.map((length) => this.#bytes(length)), step.durable));
       case 'append many':
-        for (let i = 0; i < step.count; i++) log.appendLater([this.#bytes(step.length)]);
+        for (let i = 0; i < step.count; i++) log.appendLater([this.#bytes(step.length)], step.durable);
         return;
+      case 'append a batch': return log.appendBatchLater(step.lengths.map((length) => this.#bytes(length)), step.durable);
+      case 'sync': return void (await log.sync());
+      case 'truncate after': return void (await log.truncateAfter(step.dropped));
+      case 'truncate before': return void (await log.truncateBefore(step.kept));
+      case 'hold': return void (await log.hold(false));
+      case 'advance the hold': return void (await log.hold(true));
+      case 'release the hold': return void (await log.releaseHold());
+      case 'iterate': return void (await log.iterate());
+      case 'follow': return log.follow();
       case 'append the same':
         for (let i = 0; i < step.count; i++) log.appendLater([new Uint8Array(step.length).fill(step.length)]);
         return;
@@ -90,7 +99,7 @@ export class Scenario {
   async #write(step: Step & { do: 'write' }): Promise<Outcome> {
     const chunks = step.lengths.map((length) => this.#bytes(length));
     const end = step.end === 'rollback' ? 'rollback' : 'commit';
-    return this.#log.entry(chunks, end, step.isStreamed ?? false, step.end !== 'commit later');
+    return this.#log.entry(chunks, end, step.isStreamed ?? false, step.end !== 'commit later', step.durable);
   }
 
   async #reopen(segmentsToAbandon: number): Promise<void> {

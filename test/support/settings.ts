@@ -1,4 +1,4 @@
-import type { WalOptions } from '../../src/contracts/options.js';
+import type { SyncMode, WalOptions } from '../../src/contracts/options.js';
 import type { DiskTraits } from './disk-content.js';
 import { Random } from './random.js';
 
@@ -15,7 +15,7 @@ export interface Settings {
  * writes or none, and the size of a sector; the rest chooses the options, of which 0 gives the plainest.
  * Segments are as small as the log allows: a run of twenty entries fills several.
  */
-export function settingsFor(seed: number): Settings {
+export function settingsFor(seed: number, sync?: SyncMode): Settings {
   const random = new Random(seed);
   return {
     traits: {
@@ -31,17 +31,18 @@ export function settingsFor(seed: number): Settings {
       maxPendingBytes: seed < 8 ? 65_536 : random.pick([4096, 8192, 65_536]),
       blockingFlush: seed >= 8 && random.oneIn(4),
       ...(seed >= 8 && random.oneIn(3) ? { versionInfo: random.bytes(random.below(40)) } : {}),
+      sync: sync ?? (seed < 8 ? 'commit' : random.pick(['commit', 'commit', 'commit', 'interval', 'manual'])),
     },
   };
 }
 
 /** `strict, durable writes, sectors of 512 B, …`, for people. */
 export function describeSettings({ traits, durableWrites, options }: Settings): string {
-  const { checkpointAfterBytes, maxPendingBytes, blockingFlush } = options;
+  const { checkpointAfterBytes, maxPendingBytes, blockingFlush, sync } = options;
   return (
     `${traits.mode} mode, ${durableWrites ? 'durable writes' : 'write and sync'}, ` +
     `sectors of ${traits.sectorBytes} B, ` +
     `checkpointAfterBytes ${checkpointAfterBytes}, maxPendingBytes ${maxPendingBytes}` +
-    (blockingFlush ? ', blocking flushes' : '')
+    (blockingFlush ? ', blocking flushes' : '') + (sync === 'commit' ? '' : `, sync ${sync}`)
   );
 }

@@ -48,6 +48,8 @@ export class SimulatedDisk {
   readonly directories: Set<string>;
   /** The directories that are locked. A crash frees them. */
   readonly locks = new Set<string>();
+  /** Whether this is what a power loss has left. */
+  hasLostPower = false;
   /** Counts operations, so that a sync can tell what had finished before it was asked for. */
   #time = 0;
   // Replaced when they change, never modified, so that a crash point can keep them without a copy.

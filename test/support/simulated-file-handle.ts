@@ -16,6 +16,8 @@ export interface Operation<T> {
 /** An open file of a SimulatedFileManager. */
 export class SimulatedFileHandle implements FileHandle {
   readonly durableWrites: boolean;
+  /** Only where `write` is durable. */
+  readonly writeVolatile?: (parts: readonly Uint8Array[], position: number) => Promise<number>;
   readonly #manager: SimulatedFileManager;
   readonly #path: string;
   readonly #inode: Inode;
@@ -31,6 +33,9 @@ export class SimulatedFileHandle implements FileHandle {
     this.#inode = inode;
     this.#isReadOnly = options.access === 'read';
     this.durableWrites = options.durableWrites === true && manager.grantsDurableWrites;
+    if (this.durableWrites) {
+      this.writeVolatile = (parts, position) => this.#call('write', this.#writing(parts, position, false));
+    }
     manager.openFiles.add(path);
   }
 
@@ -78,7 +83,7 @@ export class SimulatedFileHandle implements FileHandle {
     return closed;
   }
 
-  #writing(parts: readonly Uint8Array[], position: number): Operation<number> {
+  #writing(parts: readonly Uint8Array[], position: number, isDurable = this.durableWrites): Operation<number> {
     const bytes = Buffer.concat(parts);
     const range = { start: position, end: position + bytes.length };
     for (const other of this.#writes) {
@@ -88,14 +93,18 @@ export class SimulatedFileHandle implements FileHandle {
     const apply = (length: number): number => {
       if (this.#isReadOnly) throw systemError('EBADF', 'write', this.#path);
       if (!isConcatenation(bytes, parts)) this.#breach('bytes changed while they were being written');
-      this.#apply(position, bytes.subarray(0, length));
+      this.#apply(position, bytes.subarray(0, length), isDurable);
       return length;
     };
     return {
       begin: () => (bytes.length > 0 ? this.#manager.disk.beginWrite(this.#inode, position, bytes) : undefined),
       finish: () => apply(bytes.length),
       finishPartly: () => apply(Math.max(1, bytes.length >> 1)),
-      fail: () => this.#failWrite(position, bytes),
+      fail: () => {
+        // A durable write can fail when its bytes are in the cache already; a plain one fails before.
+        const { disk, survives } = this.#manager;
+        if (isDurable && bytes.length > 0) disk.failDurableWrite(this.#inode, position, bytes, survives);
+      },
       settled: () => {
         this.#writes.delete(range);
         this.#settled();
@@ -125,17 +134,11 @@ export class SimulatedFileHandle implements FileHandle {
     return this.#manager.callBlocking(kind, this.#path, operation);
   }
 
-  #apply(position: number, bytes: Uint8Array): void {
+  #apply(position: number, bytes: Uint8Array, isDurable: boolean): void {
     const { disk } = this.#manager;
     if (bytes.length === 0) return;
-    if (this.durableWrites) disk.writeDurably(this.#inode, position, bytes);
+    if (isDurable) disk.writeDurably(this.#inode, position, bytes);
     else disk.write(this.#inode, position, bytes);
-  }
-
-  /** A durable write can fail when its bytes are in the cache already; a plain one fails before. */
-  #failWrite(position: number, bytes: Uint8Array): void {
-    const { disk, survives } = this.#manager;
-    if (this.durableWrites && bytes.length > 0) disk.failDurableWrite(this.#inode, position, bytes, survives);
   }
 
   #breach(what: string): void {

@@ -1,18 +1,37 @@
-import type { CheckpointBehaviour } from './modelled-log.js';
+import type { SyncMode } from '../../src/contracts/options.js';
+import type { CheckpointBehaviour, Streamed } from './modelled-log.js';
 import type { Random } from './random.js';
 
 /** One step of a workload. Steps are data, so that a failing workload can be printed, repeated and shrunk. */
 export type Step =
   /** Appends an entry with chunks of these lengths and waits for it. */
-  | { readonly do: 'append'; readonly lengths: readonly number[] }
+  | { readonly do: 'append'; readonly lengths: readonly number[]; readonly durable?: boolean }
   /** Appends `count` entries side by side; `settle` waits for them. */
-  | { readonly do: 'append many'; readonly count: number; readonly length: number }
+  | { readonly do: 'append many'; readonly count: number; readonly length: number; readonly durable?: boolean }
+  /** Appends entries of these lengths as one unit; `settle` waits for them. */
+  | { readonly do: 'append a batch'; readonly lengths: readonly number[]; readonly durable?: boolean }
+  /** Makes everything durable that was committed. */
+  | { readonly do: 'sync' }
+  /** Drops so many of the last entries that are there. */
+  | { readonly do: 'truncate after'; readonly dropped: number }
+  /** Gives up all but so many of the last entries that are there. */
+  | { readonly do: 'truncate before'; readonly kept: number }
+  | { readonly do: 'hold' }
+  | { readonly do: 'advance the hold' }
+  | { readonly do: 'release the hold' }
+  /** Goes through all entries that are there, from the hold on if there is one. */
+  | { readonly do: 'iterate' }
+  /** Goes on through the entries to come, as long as the log is open. */
+  | { readonly do: 'follow' }
   /** Appends entries that differ in nothing, side by side, as a program does that tries again. */
   | { readonly do: 'append the same'; readonly count: number; readonly length: number }
   /** Appends a chunk whose bytes are a copy of one of the log's own files. */
   | { readonly do: 'append a copy of the log'; readonly length: number }
   /** Writes an entry through an EntryWriter. */
-  | { readonly do: 'write'; readonly lengths: readonly number[]; readonly end: EntryEnd; readonly isStreamed?: boolean }
+  | {
+    readonly do: 'write'; readonly lengths: readonly number[]; readonly end: EntryEnd;
+    readonly isStreamed?: Streamed; readonly durable?: boolean;
+  }
   /** Finishes a streamed chunk too early, then rolls back. */
   | { readonly do: 'finish too early'; readonly length: number }
   | { readonly do: 'checkpoint the active segment' }
@@ -41,6 +60,8 @@ export type EntryEnd = 'commit' | 'commit later' | 'rollback';
 export interface Workload {
   readonly name: string;
   readonly steps: readonly Step[];
+  /** When its commits have resolved. Default: what the seed says. */
+  readonly sync?: SyncMode;
 }
 
 const append = (...lengths: number[]): Step => ({ do: 'append', lengths });
@@ -48,6 +69,13 @@ const many = (count: number, length: number): Step => ({ do: 'append many', coun
 const same = (count: number, length: number): Step => ({ do: 'append the same', count, length });
 const write = (end: EntryEnd, ...lengths: number[]): Step => ({ do: 'write', lengths, end });
 const stream = (end: EntryEnd, ...lengths: number[]): Step => ({ do: 'write', lengths, end, isStreamed: true });
+const openEnded = (end: EntryEnd, ...lengths: number[]): Step =>
+  ({ do: 'write', lengths, end, isStreamed: 'to an open end' });
+const batch = (...lengths: number[]): Step => ({ do: 'append a batch', lengths });
+const loose = (...lengths: number[]): Step => ({ do: 'append', lengths, durable: false });
+const firm = (...lengths: number[]): Step => ({ do: 'append', lengths, durable: true });
+const truncateAfter = (dropped: number): Step => ({ do: 'truncate after', dropped });
+const truncateBefore = (kept: number): Step => ({ do: 'truncate before', kept });
 const checkpointsWill = (behave: CheckpointBehaviour): Step => ({ do: 'checkpoints will', behave });
 const settle: Step = { do: 'settle' };
 const reopen: Step = { do: 'reopen' };
@@ -56,6 +84,13 @@ const losePower: Step = { do: 'lose power' };
 const checkpointActive: Step = { do: 'checkpoint the active segment' };
 const readBack: Step = { do: 'read back' };
 const letTimePass: Step = { do: 'let time pass' };
+const sync: Step = { do: 'sync' };
+const hold: Step = { do: 'hold' };
+const advanceHold: Step = { do: 'advance the hold' };
+const releaseHold: Step = { do: 'release the hold' };
+const iterate: Step = { do: 'iterate' };
+const follow: Step = { do: 'follow' };
+const ALL = 1000;
 
 /** Fills about one segment of the size the tests use, which is closed at about 1 KiB. */
 const segmentful: readonly Step[] = [append(400), append(400), append(400)];
@@ -160,6 +195,103 @@ export const WORKLOADS: readonly Workload[] = [
       append(9),
     ],
   },
+  { name: 'batches', steps: [batch(30, 0, 700), append(9), batch(5, 5), batch(400, 800), settle, batch(9), settle] },
+  {
+    name: 'a batch larger than the buffers',
+    steps: [append(9), batch(9000, 20, 30_000, 40_000, 5), append(9), settle, batch(2000, 2500), settle],
+  },
+  {
+    name: 'chunks of unknown length',
+    steps: [append(9), openEnded('commit', 100), openEnded('commit', 9000, 0), openEnded('commit later', 20_000), settle],
+  },
+  {
+    name: 'a rollback of a chunk of unknown length',
+    steps: [
+      append(9), openEnded('rollback', 9000), append(3), openEnded('rollback', 5000, 30), openEnded('commit', 9000), loose(5),
+      openEnded('commit later', 9000), write('rollback', 9), append(5),
+    ],
+  },
+  {
+    name: 'commits that need not be durable',
+    steps: [loose(30), loose(700), append(20), loose(400), loose(5), sync, loose(40), loose(60), losePower, loose(9)],
+  },
+  {
+    name: 'commits that need not be durable, and a change of segments',
+    steps: [loose(400), loose(400), loose(400), settle, loose(300), loose(20), openEnded('commit', 9000), loose(9), settle],
+  },
+  {
+    name: 'syncing by hand', sync: 'manual',
+    steps: [append(30), many(3, 200), settle, sync, append(40), firm(9), batch(30, 40), settle, stream('rollback', 6000), append(5)],
+  },
+  {
+    name: 'syncing now and then', sync: 'interval',
+    steps: [append(30), letTimePass, settle, ...segmentful, settle, append(40), letTimePass, append(5), settle],
+  },
+  {
+    name: 'shutting down and reopening without a sync', sync: 'manual',
+    steps: [append(30), append(700), reopen, append(40), endProcess, append(50), append(600), { do: 'shut down' }, reopen, append(9)],
+  },
+  {
+    name: 'cutting the active segment',
+    steps: [append(30), append(40), batch(50, 60), append(9), truncateAfter(2), append(8), append(7), endProcess, append(5)],
+  },
+  {
+    name: 'cutting a closed segment',
+    steps: [
+      checkpointsWill('reject'), ...segmentful, settle, ...segmentful, settle, ...segmentful, settle, truncateAfter(7), append(30),
+      checkpointsWill('succeed'), reopen, ...segmentful, settle, ...segmentful, settle, append(9), reopen, iterate,
+    ],
+  },
+  {
+    name: 'cutting everything',
+    steps: [checkpointsWill('hang'), ...segmentful, settle, append(9), truncateAfter(ALL), append(9), append(8), losePower, append(5)],
+  },
+  {
+    name: 'cutting again and again',
+    steps: [
+      append(30), append(40), truncateAfter(1), append(50), truncateAfter(1), many(2, 30), truncateAfter(1), append(9), reopen,
+      truncateAfter(1), append(5), append(6), truncateAfter(1),
+    ],
+  },
+  {
+    name: 'cutting during a checkpoint',
+    steps: [
+      checkpointsWill('hang'), ...segmentful, settle, ...segmentful, settle, truncateAfter(4), checkpointsWill('succeed'),
+      append(700), append(700), settle, append(9),
+    ],
+  },
+  {
+    name: 'cutting what is not durable', sync: 'manual',
+    steps: [append(30), append(40), append(50), truncateAfter(1), append(9), append(8), sync, append(7), truncateAfter(2), append(6)],
+  },
+  {
+    name: 'giving up entries, then cutting',
+    steps: [
+      ...segmentful, append(30), append(40), settle, truncateBefore(0), truncateBefore(1), truncateAfter(1), append(400), append(400),
+      append(400), settle, reopen, append(9),
+    ],
+  },
+  {
+    name: 'a hold across checkpoints',
+    steps: [
+      hold, ...segmentful, settle, ...segmentful, settle, iterate, reopen, iterate, advanceHold, settle, ...segmentful, settle,
+      iterate, losePower, hold, iterate, releaseHold, settle, append(9),
+    ],
+  },
+  {
+    name: 'a hold and a cut',
+    steps: [
+      append(20), hold, ...segmentful, settle, append(30), append(40), truncateAfter(1), append(50), reopen, ...segmentful, settle,
+      iterate, append(60), truncateAfter(1), append(9), losePower, iterate,
+    ],
+  },
+  {
+    name: 'following across segments',
+    steps: [
+      append(20), follow, ...segmentful, loose(20), settle, batch(30, 500), sync, truncateAfter(1), follow, ...segmentful, settle,
+      loose(9), { do: 'shut down' },
+    ],
+  },
 ];
 
 /** A workload made up by chance. */
@@ -170,9 +302,11 @@ export function randomWorkload(random: Random): Workload {
 
 function randomStep(random: Random): Step {
   const lengths = (): number[] => Array.from({ length: random.pick([0, 1, 1, 1, 2, 4]) }, () => randomLength(random));
+  if (random.oneIn(4)) return newerStep(random);
+  const durable = random.oneIn(4) ? { durable: random.oneIn(2) } : {};
   switch (random.below(20)) {
-    case 0: case 1: case 2: case 3: return { do: 'append', lengths: lengths() };
-    case 4: case 5: case 6: return many(random.between(1, 6), randomLength(random));
+    case 0: case 1: case 2: case 3: return { do: 'append', lengths: lengths(), ...durable };
+    case 4: case 5: case 6: return { ...many(random.between(1, 6), randomLength(random)), ...durable };
     case 7: case 8: return write(random.pick(['commit', 'commit later', 'rollback']), ...lengths());
     case 9: return stream(random.pick(['commit', 'commit later', 'rollback']), ...lengths());
     case 10:
@@ -188,6 +322,24 @@ function randomStep(random: Random): Step {
       return random.pick([reopen, { do: 'shut down' }, { do: 'reopen, abandoning', segments: random.between(1, 3) }]);
     case 18: return endProcess;
     default: return losePower;
+  }
+}
+
+function newerStep(random: Random): Step {
+  const durable = random.oneIn(3) ? { durable: random.oneIn(2) } : {};
+  const end = random.pick(['commit', 'commit later', 'rollback'] as const);
+  switch (random.below(10)) {
+    case 0: case 1: {
+      const lengths = Array.from({ length: random.between(1, 5) }, () => randomLength(random));
+      return { do: 'append a batch', lengths, ...durable };
+    }
+    case 2: return { ...openEnded(end, randomLength(random), randomLength(random)), ...durable };
+    case 3: return sync;
+    case 4: case 5: return truncateAfter(random.pick([0, 1, 1, 2, 5, ALL]));
+    case 6: return truncateBefore(random.below(5));
+    case 7: return random.pick([hold, hold, advanceHold, releaseHold]);
+    case 8: return iterate;
+    default: return follow;
   }
 }
 
