@@ -4,7 +4,10 @@ import { once } from 'node:events';
 import { crc32, crc32c } from '../src/base/crc32.js';
 import { encodeTailHeader } from '../src/contracts/segment-format.js';
 import { MemoryFileManager, type FileHandle, type OpenOptions } from '../src/index.js';
-import { fillSegment, HoardingManager, inMemory, pattern, RecordingManager, Storage, TestEnvironment, text, turns, until } from './helpers.js';
+import { systemError } from './faulty-file-manager.js';
+import {
+  fillSegment, HoardingManager, inMemory, pattern, ready, RecordingManager, Storage, TestEnvironment, text, turns, until,
+} from './helpers.js';
 
 const ROOMY = { preallocateBytes: 64 * 1024, checkpointAfterBytes: 60 * 1024, bufferBytes: 4096 };
 
@@ -134,4 +137,21 @@ inMemory('a disk that gives a few bytes at a time is read to its end', async () 
   assert.deepEqual(recovered.map((entry) => entry.id), [...ids, id]);
   manager.letGo();
   await storage.shutDown();
+});
+
+inMemory('a segment that could not be opened gets its next header while it has a segment\'s name', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open();
+  await ready(log);
+  let failures = 1;
+  faulty.before = ({ operation, name }) => {
+    if (operation === 'open' && /^wal-[1-9]\d*$/.test(name) && failures-- > 0) throw systemError('EMFILE');
+  };
+  for (let i = 0; i < 3; i++) await fillSegment(log);
+  assert.ok(failures < 0, 'no segment was opened');
+  // Torn by a crash, such a header would look like damage.
+  const headers = faulty.of('write').filter(({ position }) => position === 0).map(({ name }) => name);
+  assert.ok(headers.length >= 3);
+  assert.deepEqual(headers.filter((name) => !name.endsWith('-cp')), []);
+  await log.shutdown();
 });
