@@ -32,13 +32,14 @@ export function targetsTable({ commits, steady, recovery, reads, memory }) {
     ...(reads === undefined ? [] : readTargets(reads)),
     ...(memory === undefined ? [] : memoryTargets(memory)),
   ];
-  return table(['target', 'wanted', 'measured', ''], targets.map(row));
+  return table(['target', 'wanted', 'measured', '', 'with blockingFlush'], targets.map(row));
 }
 
-function row({ what, atLeast, atMost, measured, show = ratio }) {
+/** `blocking` is the same figure of the log with `blockingFlush`, where that makes a difference. */
+function row({ what, atLeast, atMost, measured, blocking, show = ratio }) {
   const wanted = atLeast === undefined ? `≤ ${show(atMost)}` : `≥ ${show(atLeast)}`;
   const met = atLeast === undefined ? measured <= atMost : measured >= atLeast;
-  return [what, wanted, show(measured), met ? 'met' : '**not met**'];
+  return [what, wanted, show(measured), met ? 'met' : '**not met**', blocking === undefined ? '' : show(blocking)];
 }
 
 function commitTargets({ cells, plan }) {
@@ -49,7 +50,7 @@ function commitTargets({ cells, plan }) {
       const other = of(size, writers, peer);
       if (other === undefined) return [];
       const what = `${sizeName(size)}, ${writers} writers: commits/s ÷ ${peer}'s`;
-      return [{ what, atLeast, measured: of(size, writers, 'log-append').perSecond / other.perSecond }];
+      return [{ what, atLeast, ...both((contestant) => of(size, writers, contestant).perSecond / other.perSecond) }];
     }),
     ...bandwidthTargets(of),
     ...plan.sizes.map((size) => ceilingTarget(cells.filter((candidate) => candidate.size === size), size)),
@@ -57,7 +58,7 @@ function commitTargets({ cells, plan }) {
       const log = of(size, writers, 'log-append');
       if (log === undefined) return [];
       const what = `${sizeName(size)}, ${writers} writers: commits/s ÷ ${rate(perSecond)}, the predecessor in Rust`;
-      return [{ what, atLeast: 1, measured: log.perSecond / perSecond }];
+      return [{ what, atLeast: 1, ...both((contestant) => of(size, writers, contestant).perSecond / perSecond) }];
     }),
   ];
 }
@@ -67,13 +68,19 @@ function floorTargets(of) {
   const floorP50 = (writers) => Math.min(
     of(256, writers, 'floor-write-fdatasync').p50, of(256, writers, 'floor-dsync')?.p50 ?? Infinity,
   );
-  const log = of(256, 1, 'log-append');
-  const perSync = of(256, 64, 'log-append').perSecond * floorP50(64) / 1e6;
+  const p50 = (contestant) => floorP50(1) / of(256, 1, contestant).p50;
+  const perSync = (contestant) => of(256, 64, contestant).perSecond * floorP50(64) / 1e6;
+  const cpu = (contestant) => of(256, 1000, contestant).cpuMicros;
   return [
-    { what: '256 B, 1 writer: floor p50 ÷ commit p50', atLeast: 0.65, measured: floorP50(1) / log.p50 },
-    { what: '256 B, 64 writers: commits per floor-sync time', atLeast: 28, measured: perSync },
-    { what: '256 B, 1000 writers: CPU µs per commit', atMost: 2, measured: of(256, 1000, 'log-append').cpuMicros },
+    { what: '256 B, 1 writer: floor p50 ÷ commit p50', atLeast: 0.65, ...both(p50) },
+    { what: '256 B, 64 writers: commits per floor-sync time', atLeast: 28, ...both(perSync) },
+    { what: '256 B, 1000 writers: CPU µs per commit', atMost: 2, ...both(cpu) },
   ];
+}
+
+/** A figure of the log as it is by default, and with `blockingFlush`. */
+function both(figure) {
+  return { measured: figure('log-append'), blocking: figure('log-blocking') };
 }
 
 /** One writer against the floor that writes what it writes; many against the most the device takes beside them. */
@@ -90,18 +97,19 @@ function bandwidthTargets(of) {
 }
 
 function ceilingTarget(cells, size) {
-  const toCeiling = (of) => of['log-append'].perSecond / of.ceiling.perSecond;
-  const ratios = cells.map(({ writers, of }) => ({ writers, value: toCeiling(of) }));
-  const worst = ratios.reduce((least, candidate) => (candidate.value < least.value ? candidate : least));
+  const toCeiling = (of, contestant) => of[contestant].perSecond / of.ceiling.perSecond;
+  const worst = cells.reduce((least, candidate) => (
+    toCeiling(candidate.of, 'log-append') < toCeiling(least.of, 'log-append') ? candidate : least
+  ));
   const what = `${sizeName(size)}: commits/s ÷ the ceiling's, the least of all (${worst.writers} writers)`;
-  return { what, atLeast: 0.8, measured: worst.value };
+  return { what, atLeast: 0.8, ...both((contestant) => toCeiling(worst.of, contestant)) };
 }
 
 function steadyTargets({ of }) {
   const against = (contestant) => of[contestant].p999 / of.still.p999;
   return [
-    { what: 'p99.9 with rotation, checkpointing and recycling ÷ without', atMost: 1.5, measured: against('reading') },
-    { what: 'the same with segments of 8 MiB', atMost: 1.5, measured: against('smallReading') },
+    { what: 'p99.9 with rotation, checkpointing and recycling ÷ without', atMost: 1.5, measured: against('void') },
+    { what: 'the same, the manager reading every chunk on the same thread', atMost: 1.5, measured: against('reading') },
   ];
 }
 

@@ -38,7 +38,7 @@ const FULL = {
   writers: [1, 2, 4, 8, 16, 64, 1000],
   rounds: 5,
   milliseconds: 180,
-  warmUpMilliseconds: 300,
+  warmUpMilliseconds: 600,
 };
 const QUICK = { sizes: [256, 4096], writers: [1, 64, 1000], rounds: 3, milliseconds: 70, warmUpMilliseconds: 150 };
 

@@ -14,7 +14,7 @@ export const title = 'Recovery';
 
 const SIZES = [100, 4096, 1 << 20];
 const FULL = { totalBytes: 1 << 30, rounds: 3 };
-const QUICK = { totalBytes: 64 << 20, rounds: 2 };
+const QUICK = { totalBytes: 32 << 20, rounds: 1 };
 const WAYS = ['bare', 'delivered'];
 
 export async function run({ quick, directory, progress }) {

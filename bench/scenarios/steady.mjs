@@ -26,7 +26,7 @@ const CONTESTANTS = [
   { name: 'smallReading', title: 'segments of 8 MiB, read at checkpoint', settings: reading(SMALL_SEGMENTS) },
 ];
 const FULL = { rounds: 3, milliseconds: 1500 };
-const QUICK = { rounds: 2, milliseconds: 300 };
+const QUICK = { rounds: 1, milliseconds: 300 };
 
 export async function run({ quick, directory, progress }) {
   const plan = quick ? QUICK : FULL;

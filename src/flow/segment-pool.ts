@@ -84,7 +84,8 @@ export class SegmentPool {
       const header = await this.#writeHeader(spare, segmentId);
       const name = segmentName(segmentId);
       await this.#rename(spare, name);
-      // It is no spare any more, even if what follows fails: the next attempt takes another file and puts it in its place.
+      // It is no spare any more, even if what follows fails: the next attempt takes another file and puts it in its
+      // place.
       this.#drop(name);
       await this.#directorySync.sync();
       const file = await this.#fileManager.open(this.#path(name), { access: 'write', durableWrites: true });
