@@ -9,9 +9,9 @@ import { crashTest, CrashTestFailure, type CrashTestSubject } from './support/cr
 import { WORKLOADS, type Step } from './support/workloads.js';
 
 // The budgets are numbers of cases, so that every machine tries the same ones; the cap is for slow machines.
-const RANDOM_WORKLOADS = 1_500;
-const CHOICES_PER_MOMENT = 40;
-const ONE_FAULT_IN = 3;
+const RANDOM_WORKLOADS = 1_000;
+const CHOICES_PER_MOMENT = 25;
+const ONE_FAULT_IN = 4;
 const CAP_MS = 60_000;
 
 const worker = new Worker(new URL('./crash-worker.js', import.meta.url));
@@ -33,7 +33,7 @@ describe('a crash at any call, with any of what is pending, leaves a log that ke
     test(workload.name, async (context) => {
       const { states } = await explore({ kind: 'crashes', workload, seed: 0, choicesPerMoment: CHOICES_PER_MOMENT });
       // The other kinds of disk take turns.
-      const others = await explore({ kind: 'crashes', workload, seed: 1 + (i % 7), choicesPerMoment: 10 });
+      const others = await explore({ kind: 'crashes', workload, seed: 1 + (i % 7), choicesPerMoment: 6 });
       assert.ok(states > 100 && others.states > 100, `only ${states} and ${others.states} states`);
       context.diagnostic(`${states + others.states} crash states`);
     });

@@ -58,8 +58,8 @@ const FILES: readonly Mutation[] = [
   {
     name: 'the name of a new segment is not synced before it is written to',
     file: 'flow/segment-pool.ts',
-    find: 'await this.#rename(spare, name); await this.#directorySync.sync();',
-    replace: 'await this.#rename(spare, name);',
+    find: 'this.#drop(name); await this.#directorySync.sync();',
+    replace: 'this.#drop(name);',
     caughtBy: crashes('rotation'),
   },
   {
@@ -374,7 +374,7 @@ const RECOVERY: readonly Mutation[] = [
   {
     name: 'a read error is taken for the end of the log',
     file: 'segment/segment.ts',
-    find: 'throw toWalError(error, `segment ${segmentId} cannot be read`, { segmentId, offset });',
+    find: 'throw toWalError(error, `segment ${segmentId} cannot be read`, details);',
     replace: 'return 0;',
     caughtBy: faults('reopening'),
   },

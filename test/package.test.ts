@@ -58,6 +58,12 @@ describe('the package, packed and installed in an empty project', () => {
     assert.ok(size <= 200_000 && unpackedSize <= 800_000, `${size} bytes, ${unpackedSize} unpacked`);
   });
 
+  test('brings a command that starts', async () => {
+    const bin = path.join(project.directory, 'node_modules/segmented-wal/dist/src/cli/main.js');
+    const { stdout } = await run(process.execPath, [bin, '--help']);
+    assert.match(stdout, /^usage: segmented-wal/);
+  });
+
   test('can be imported', async () => {
     const program = project.write('esm.mjs', `import { LogVoid, WriteAheadLog } from 'segmented-wal';\n${USE_IT}`);
     const { stdout } = await run(process.execPath, [program], { cwd: project.directory });

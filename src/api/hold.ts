@@ -91,7 +91,8 @@ export function requestedHold(
     throw new RangeError(`the name of a hold must have 1 to ${MAX_NAME_LENGTH} characters, not ${name.length}`);
   }
   if (existing?.isBroken === true && options.from === undefined) throw brokenError(existing);
-  const from = options.from ?? existing?.from ?? goneId + 1;
+  // What a hold wants is never gone: the ids up to there were skipped, or cut off.
+  const from = options.from ?? Math.max(existing?.from ?? 0, goneId + 1);
   const maxBytes = options.maxBytes ?? existing?.maxBytes ?? DEFAULT_MAX_BYTES;
   assertId('from', from);
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) {

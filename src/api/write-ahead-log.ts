@@ -9,7 +9,7 @@ import { assertId, entryData, entryDataLength } from '../contracts/entry.js';
 import type { ChunkData, ChunkRecord, CommitOptions, CommittedEntry, EntryData, EntryId } from '../contracts/entry.js';
 import { LogPosition } from '../contracts/log-position.js';
 import { isDurable, resolveOptions, signalOf, type ResolvedOptions, type WalOptions } from '../contracts/options.js';
-import type { DirectoryLock, FileHandle } from '../files/file-manager.js';
+import type { DirectoryLock } from '../files/file-manager.js';
 import { ActiveSegment } from '../flow/active-segment.js';
 import { Checkpointer } from '../flow/checkpointer.js';
 import { CommitQueue } from '../flow/commit-queue.js';
@@ -23,6 +23,7 @@ import { closedError, LogWriter } from '../flow/log-writer.js';
 import { openForWriting, writeOpeningLink } from '../flow/opening.js';
 import { Owner } from '../flow/owner.js';
 import { Recovery, type RecoveredLog, type RecoveryReport } from '../flow/recovery.js';
+import type { Closable } from '../flow/segment-files.js';
 import { SegmentPool } from '../flow/segment-pool.js';
 import { BlockPool } from '../segment/block-pool.js';
 import { ChunkSource } from '../segment/chunk-source.js';
@@ -503,7 +504,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   async #open(): Promise<void> {
     const { fileManager } = this.#options;
     const started = this.#environment.now();
-    const opened: FileHandle[] = [];
+    const opened: Closable[] = [];
     try {
       await fileManager.createDirectory(this.#directory);
       this.#lock = await fileManager.lock(this.#directory, (cause) => this.#queue.fail(cause));
@@ -519,7 +520,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /** Makes a recovered log ready for writing, and hands over what waits for its checkpoint. */
-  async #goOn(recovered: RecoveredLog, opened: FileHandle[]): Promise<void> {
+  async #goOn(recovered: RecoveredLog, opened: Closable[]): Promise<void> {
     const blocks = new BlockPool(this.#options.bufferBytes, this.#options.maxPendingBytes);
     const parts = {
       directory: this.#directory,
@@ -531,7 +532,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       blocks,
     };
     const buffer = await openForWriting(recovered, parts);
-    opened.push(buffer.segment.file);
+    opened.push(buffer.segment);
     const events = {
       onSealed: (segment: Segment) => this.#checkpointer.enqueue(segment),
       onChanged: (segment: Segment) => {
@@ -556,12 +557,12 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       if (segment.isCheckpointed) this.#checkpointer.adopt(segment);
       else this.#checkpointer.enqueue(segment);
     }
-    const live = new Set([...closed, buffer.segment].map(({ file }) => file));
+    const live = new Set<Closable>([...closed, buffer.segment]);
     for (const file of opened) if (!live.has(file)) await file.close().catch(() => undefined);
   }
 
   /** Lets go of everything after a failure to open. The error that is reported is the first one. */
-  async #abandonOpening(opened: readonly FileHandle[]): Promise<void> {
+  async #abandonOpening(opened: readonly Closable[]): Promise<void> {
     await this.#queue.landed();
     await this.#pool.close().catch(() => undefined);
     for (const file of opened) await file.close().catch(() => undefined);

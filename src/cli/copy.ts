@@ -104,14 +104,13 @@ class Target {
     await this.close();
     const isFirst = this.#log === undefined;
     this.#versionInfo = versionInfo;
-    if (isFirst && entry.id > 1) {
-      await plant(this.#directory, entry.id, versionInfo);
-      this.#nextId = entry.id;
-    }
+    if (isFirst && entry.id > 1) await plant(this.#directory, entry.id, versionInfo);
+    if (!isFirst) await removeEmptyLast(this.#directory);
     const options: WalOptions = { preallocateBytes: this.#preallocateBytes, versionInfo };
     this.#log = await WriteAheadLog.recover(this.#directory, keepAll, options);
     // The version info is that of the next segment.
     if (!isFirst) await this.#log.checkpointActive();
+    this.#nextId = this.#log.stats().nextId;
     return this.#log;
   }
 
@@ -140,6 +139,17 @@ async function stream(entry: Entry, log: WriteAheadLog): Promise<void> {
   } finally {
     await writer[Symbol.asyncDispose]();
   }
+}
+
+/** A last segment without entries would go on, with the version info of its header, and cannot be closed. */
+async function removeEmptyLast(directory: string): Promise<void> {
+  const reader = await WriteAheadLog.openReadOnly(directory);
+  const [before, last] = reader.segments.slice(-2);
+  await reader.close();
+  if (last === undefined || before.lastId !== last.lastId) return;
+  const files = new NodeFileManager();
+  await files.remove(path.join(directory, last.name));
+  await files.syncDirectory(directory);
 }
 
 /** Makes a log without entries, the first of which will have the id `firstId`. */

@@ -130,9 +130,12 @@ export class Holds {
       const fresh = path.join(this.#directory, NEW_HOLDS_FILE_NAME);
       const holds = [...this.#holds.values()];
       try {
+        // A crash can leave this name beside the other one, for the same file, which must not be written in place.
+        await this.#fileManager.remove(fresh).catch((error: unknown) => {
+          if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+        });
         const file = await this.#fileManager.open(fresh, { access: 'create' });
         try {
-          await file.truncate(0);
           await writeFully(file, [encodeHolds({ checkpointedId: this.#checkpointedId, holds })], 0);
           await file.sync();
         } finally {

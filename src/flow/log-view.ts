@@ -1,12 +1,11 @@
 import { isDamage, WalError } from '../base/errors.js';
 import type { EntryId } from '../contracts/entry.js';
 import type { ResolvedOptions } from '../contracts/options.js';
-import type { FileHandle } from '../files/file-manager.js';
 import { provenEnd } from '../segment/segment-scanner.js';
 import type { Segment } from '../segment/segment.js';
 import { linkSegments, readFirstLink, type LinkedSegment } from './recovery.js';
 import { findLastEnd, type SegmentEnd } from './segment-end.js';
-import { readSegmentFiles, type SegmentFiles } from './segment-files.js';
+import { readSegmentFiles, type Closable, type SegmentFiles } from './segment-files.js';
 
 /** How often a directory that changes while it is read is read again. */
 const ATTEMPTS = 100;
@@ -40,7 +39,7 @@ export async function viewLog(directory: string, options: ViewOptions): Promise<
   let suspicion = '';
   let damage: WalError[] | undefined;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const opened: FileHandle[] = [];
+    const opened: Closable[] = [];
     try {
       const view = await look(directory, options, opened, damage);
       for (const error of damage ?? []) options.onDamage?.(error);
@@ -66,7 +65,7 @@ export function lastIdBefore({ segment, link }: LinkedSegment): EntryId {
 
 /** With `damage`, what is damaged is added to it and passed over. */
 async function look(
-  directory: string, options: ViewOptions, opened: FileHandle[], damage: WalError[] | undefined,
+  directory: string, options: ViewOptions, opened: Closable[], damage: WalError[] | undefined,
 ): Promise<LogView> {
   damage?.splice(0);
   const onDamage = damage === undefined ? {} : { onDamage: (error: WalError) => void damage.push(error) };
@@ -81,7 +80,7 @@ async function look(
     ? EMPTY_LOG : await findLastEnd(newest.segment, lastIdBefore(newest), options.bufferBytes);
   const segments = [];
   for (const linked of chain) segments.push({ ...linked, size: await linked.segment.size() });
-  const used = new Set(chain.map(({ segment }) => segment.file));
+  const used = new Set<Closable>(chain.map(({ segment }) => segment));
   for (const file of opened) if (!used.has(file)) await file.close().catch(() => undefined);
   const spares = [...files.spares, ...unused.map(({ name }) => name)];
   return { segments, last, spares, isRepairPending: files.hasTailCopy };

@@ -45,9 +45,8 @@ export class LogWriter implements AppendTarget {
   #isFinished = false;
   #idle: Deferred<void> | undefined;
 
-  constructor(
-    active: ActiveSegment, queue: CommitQueue, directory: string, { maxPendingBytes, bufferBytes, sync }: ResolvedOptions,
-  ) {
+  constructor(active: ActiveSegment, queue: CommitQueue, directory: string, options: ResolvedOptions) {
+    const { maxPendingBytes, bufferBytes, sync } = options;
     this.directory = directory;
     this.syncMode = sync;
     this.#active = active;

@@ -3,13 +3,12 @@ import type { EntryId } from '../contracts/entry.js';
 import type { ResolvedOptions } from '../contracts/options.js';
 import { decodeLink, LINK_LENGTH, type Link } from '../contracts/segment-format.js';
 import { segmentName } from '../contracts/segment-name.js';
-import type { FileHandle } from '../files/file-manager.js';
 import { readFully } from '../files/transfer.js';
 import { damaged, Entry } from '../segment/segment-reader.js';
 import { provenEnd, SegmentScanner } from '../segment/segment-scanner.js';
 import type { RecoveredSegment, Segment } from '../segment/segment.js';
 import type { Holds } from './holds.js';
-import { readSegmentFiles, type SegmentFiles } from './segment-files.js';
+import { readSegmentFiles, type Closable, type SegmentFiles } from './segment-files.js';
 import { TailRewriter } from './tail-copy.js';
 
 /**
@@ -63,14 +62,14 @@ export class Recovery {
   readonly #options: ResolvedOptions;
   readonly #target: RecoveryTarget;
   readonly #holds: Holds;
-  readonly #opened: FileHandle[];
+  readonly #opened: Closable[];
   #entries = 0;
   #bytesRead = 0;
   #totalBytes = 0;
 
   /** Every file that is opened is added to `opened`, for the caller to close what it does not go on using. */
   constructor(
-    directory: string, options: ResolvedOptions, target: RecoveryTarget, holds: Holds, opened: FileHandle[],
+    directory: string, options: ResolvedOptions, target: RecoveryTarget, holds: Holds, opened: Closable[],
   ) {
     this.#directory = directory;
     this.#options = options;

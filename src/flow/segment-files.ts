@@ -23,6 +23,9 @@ export interface SegmentFiles {
   readonly hasHolds: boolean;
 }
 
+/** A file, or a segment with its file: that one waits for the reads under way. */
+export type Closable = Pick<FileHandle, 'close'>;
+
 export interface FileUse {
   /** For `read` the directory may be another process's, which goes on using the files. */
   readonly access: 'read' | 'write';
@@ -34,7 +37,7 @@ export interface FileUse {
  * Reads the header of every segment file. Changes nothing. The caller closes the segments' files, also after an error.
  */
 export async function readSegmentFiles(
-  fileManager: FileManager, directory: string, opened: FileHandle[],
+  fileManager: FileManager, directory: string, opened: Closable[],
   { access, onDamage }: FileUse = { access: 'write' },
 ): Promise<SegmentFiles> {
   const names = await fileManager.list(directory);
@@ -63,7 +66,11 @@ export async function readSegmentFiles(
     const identity = header === undefined ? name : `${header.formatVersion} ${header.segmentId ?? id} ${header.seed}`;
     if (identities.has(identity)) files.aliases.push(name);
     else if (header === undefined || checkpointed) files.spares.push(name);
-    else files.segments.push(new SegmentOf[access](header, header.segmentId ?? id, name, file));
+    else {
+      const segment = new SegmentOf[access](header, header.segmentId ?? id, name, file);
+      opened[opened.length - 1] = segment;
+      files.segments.push(segment);
+    }
     identities.add(identity);
   }
   files.segments.sort((a, b) => a.segmentId - b.segmentId);
