@@ -15,6 +15,9 @@ export interface EntryIteratorParts {
   closed(): WalError | undefined;
 }
 
+/** Stands for the oldest entry that is still there. */
+const OLDEST = 0;
+
 /**
  * Goes through the durable entries in the order of their ids, and can wait for those to come. Keeps the segment it
  * reads from being recycled, and no other.
@@ -38,7 +41,7 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
     this.#parts = parts;
     this.#isFollowing = follow;
     this.#signal = signal;
-    this.#next = from ?? parts.segments.goneId + 1;
+    this.#next = from ?? OLDEST;
     this.#cutsSeen = parts.segments.cuts.length;
     signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
@@ -137,7 +140,10 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
   }
 
   async #openSegment(): Promise<SegmentScanner> {
-    const segment = this.#parts.segments.holding(this.#next);
+    const { segments } = this.#parts;
+    // Not before now: the oldest entry may have gone since somebody asked for it.
+    if (this.#next === OLDEST) this.#next = segments.goneId + 1;
+    const segment = segments.holding(this.#next);
     // Before anything is awaited: the segment may be checkpointed at any time.
     segment.pin();
     this.#segment = segment;
