@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { describeEnvironment, emptyDirectory, makeDataDirectory } from './environment.mjs';
 import * as commits from './scenarios/commits.mjs';
+import * as follow from './scenarios/follow.mjs';
 import * as growth from './scenarios/growth.mjs';
 import * as memory from './scenarios/memory.mjs';
 import * as reads from './scenarios/reads.mjs';
@@ -25,7 +26,7 @@ import * as steady from './scenarios/steady.mjs';
 import { targetsTable } from './targets.mjs';
 
 const BENCH = fileURLToPath(new URL('.', import.meta.url));
-const SCENARIOS = [commits, recovery, reads, steady, memory, growth];
+const SCENARIOS = [commits, recovery, reads, follow, steady, memory, growth];
 
 const { values } = parseArgs({
   options: {

@@ -24,12 +24,13 @@ const PREDECESSOR = [
 ];
 
 /** The markdown table of every target, for the scenarios that have been run. `results` are theirs by name. */
-export function targetsTable({ commits, steady, recovery, reads, memory }) {
+export function targetsTable({ commits, steady, recovery, reads, follow, memory }) {
   const targets = [
     ...(commits === undefined ? [] : commitTargets(commits)),
     ...(steady === undefined ? [] : steadyTargets(steady)),
     ...(recovery === undefined ? [] : recoveryTargets(recovery)),
     ...(reads === undefined ? [] : readTargets(reads)),
+    ...(follow === undefined ? [] : followTargets(follow)),
     ...(memory === undefined ? [] : memoryTargets(memory)),
   ];
   return table(['target', 'wanted', 'measured', '', 'with blockingFlush'], targets.map(row));
@@ -128,6 +129,13 @@ function readTargets({ cells }) {
     atLeast: 0.7,
     measured: log.perSecond / bare.perSecond,
   }));
+}
+
+function followTargets({ deliveryToCommit, iteratedToRecovered }) {
+  return [
+    { what: 'follow: append to delivery p50 ÷ the commit\'s own p50', atMost: 1.2, measured: deliveryToCommit },
+    { what: 'iteration, 4 KiB entries: bytes/s ÷ recovery\'s', atLeast: 1, measured: iteratedToRecovered },
+  ];
 }
 
 function memoryTargets({ of }) {

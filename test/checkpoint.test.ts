@@ -245,3 +245,24 @@ inMemory('LogVoid takes everything, keeps nothing, and hands nothing back', asyn
   assert.equal(again.recovery.entries, 0);
   assert.ok((await again.append('next')).id > id);
 });
+
+inMemory('a segment that nobody holds any more is kept while the checkpoint of a later one hangs', async (storage) => {
+  let checkpoints = 0;
+  let end = (): void => undefined;
+  const hanging = new Promise<void>((resolve) => (end = resolve));
+  const manager = { recover: () => undefined, checkpointTo: () => (checkpoints++ === 0 ? undefined : hanging) };
+  const log = await storage.open({ manager });
+  const hold = await log.hold('replica');
+  const [first] = await fillSegment(log);
+  await until(() => checkpoints === 1 && log.stats().segments[0].state === 'held');
+  await fillSegment(log);
+  await until(() => checkpoints === 2);
+  await hold.release();
+  await until(() => log.stats().segments[0].state !== 'held');
+  await assert.rejects(log.entries({ from: first }).next(), { code: 'WAL_POSITION_GONE' });
+  // Nor does the one that hangs keep anybody waiting who says that it is not needed.
+  await log.truncateBefore(log.stats().nextId);
+  assert.equal(log.stats().segmentsToCheckpoint, 0);
+  end();
+  await log.shutdown();
+});

@@ -1,6 +1,6 @@
 /** What a commit waits for: `sync: 'commit' | 'interval' | 'manual'`, `{ durable }` and `sync()`. */
 import assert from 'node:assert/strict';
-import { WriteAheadLog, type CommitOptions, type FileManager, type WalOptions } from '../src/index.js';
+import { WriteAheadLog, type CommitOptions, type FileManager } from '../src/index.js';
 import { Gate, systemError, type FaultyFileManager } from './faulty-file-manager.js';
 import { fillSegment, forEachFileManager, inMemory, isSettled, ready, SMALL, TestEnvironment, turns } from './helpers.js';
 import { KeepingManager, range, readIds } from './iterating.js';
@@ -207,7 +207,7 @@ inMemory('readAt makes an entry durable that nobody has synced, and waits for it
 });
 
 inMemory('options that make no sense are refused', async (storage) => {
-  const open = (options: object) => storage.open({ options: options as WalOptions });
+  const open = (options: object) => storage.open({ options: options });
   await assert.rejects(open({ sync: 'always' }), RangeError);
   await assert.rejects(open({ sync: true }), RangeError);
   await assert.rejects(open({ syncIntervalMs: 0 }), RangeError);

@@ -1,10 +1,10 @@
 /** Following a log: iterations that wait for entries to come, and the id up to which the log is durable. */
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
-import type { Entry, WriteAheadLog } from '../src/index.js';
+import type { WriteAheadLog } from '../src/index.js';
 import { Gate, systemError } from './faulty-file-manager.js';
 import { fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, RecordingManager, turns, until } from './helpers.js';
-import { KeepingManager, range, readIds, takeEntries, takeIds } from './iterating.js';
+import { KeepingManager, nextEntry, range, readIds, takeEntries, takeIds } from './iterating.js';
 
 /** Follows `log` in the background, and keeps the ids it is given. */
 function followInto(ids: number[], log: WriteAheadLog, from?: number): Promise<void> {
@@ -82,9 +82,9 @@ inMemory('a follower that waits does not keep the next segments from being used 
   const iterator = log.entries({ follow: true });
   await log.append('one');
   assert.deepEqual(await takeIds(iterator, 1), [1]);
-  const next = iterator.next();
+  const next = nextEntry(iterator);
   for (let i = 0; i < 3; i++) await fillSegment(log);
-  assert.equal((await next).value?.id, 2);
+  assert.equal((await next)?.id, 2);
   await until(() => log.stats().segmentsRecycled >= 1);
   await iterator.return?.();
   await until(() => log.stats().segmentsRecycled >= 2);
@@ -194,11 +194,11 @@ inMemory('a follower that waited at the place of the cut is given what comes ane
   await log.appendBatch(['one', 'two']);
   const iterator = log.entries({ follow: true });
   await takeIds(iterator, 2);
-  const waiting = iterator.next();
+  const waiting = nextEntry(iterator);
   await turns();
   await log.truncateAfter(2);
   await log.append('three');
-  assert.equal((await waiting).value?.id, 3);
+  assert.equal((await waiting)?.id, 3);
   await iterator.return?.();
 });
 
@@ -289,11 +289,12 @@ inMemory('an entry of a follower can be read until the next is asked for, in a s
   const log = await storage.open({ manager });
   await log.append(['a'.repeat(10_000), 'b']);
   const iterator = log.entries({ follow: true });
-  const { value } = await iterator.next() as { value: Entry };
+  const entry = await nextEntry(iterator);
+  assert.ok(entry !== undefined);
   manager.letGo();
   await log.checkpointActive();
   await until(() => log.stats().segmentsToCheckpoint === 0);
   for (let i = 0; i < 4; i++) await fillSegment(log);
-  assert.deepEqual((await value.readAllChunks()).map(({ length }) => length), [10_000, 1]);
+  assert.deepEqual((await entry.readAllChunks()).map(({ length }) => length), [10_000, 1]);
   await iterator.return?.();
 });

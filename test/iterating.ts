@@ -27,13 +27,18 @@ export async function readIds(log: WriteAheadLog, options?: EntriesOptions): Pro
   return ids;
 }
 
+/** The next entry of an iteration, which goes on afterwards; undefined at its end. */
+export async function nextEntry(iterator: AsyncIterator<Entry, undefined>): Promise<Entry | undefined> {
+  return (await iterator.next()).value;
+}
+
 /** The next `count` entries of an iteration, which goes on afterwards. */
 export async function takeEntries(iterator: AsyncIterator<Entry, undefined>, count: number): Promise<SeenEntry[]> {
   const entries: SeenEntry[] = [];
   while (entries.length < count) {
-    const { value } = await iterator.next();
-    assert.ok(value !== undefined, `the iteration ended after ${entries.length} of ${count} entries`);
-    entries.push(await seen(value));
+    const entry = await nextEntry(iterator);
+    assert.ok(entry !== undefined, `the iteration ended after ${entries.length} of ${count} entries`);
+    entries.push(await seen(entry));
   }
   return entries;
 }

@@ -25,12 +25,12 @@ export interface Finding {
   readonly runs: number;
 }
 
-const CHOICES_PER_MOMENT = 40;
-const OTHER_CHOICES_PER_MOMENT = 10;
-const ONE_FAULT_IN = 3;
+const CHOICES_PER_MOMENT = 25;
+const OTHER_CHOICES_PER_MOMENT = 6;
+const ONE_FAULT_IN = 4;
 /** Disks in strict mode, with durable writes and without: those that keep the order of names forgive too much. */
 const TWICE_SEEDS = [0, 2];
-const RANDOM_SEEDS = { first: 8, count: 1500 };
+const RANDOM_SEEDS = { first: 8, count: 1000 };
 
 /** Every case of the crash tests, in their order. */
 export const ALL_CASES: readonly Case[] = [

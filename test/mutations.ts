@@ -192,6 +192,41 @@ const DISK: readonly Mutation[] = [
 /** What a commit-queue does wrong. */
 const COMMITS: readonly Mutation[] = [
   {
+    name: 'a durable write is taken to cover what was written before it without a sync',
+    file: 'flow/commit-queue.ts',
+    find: 'isDurable && file.durableWrites && this.#unsynced === undefined',
+    replace: 'isDurable && file.durableWrites',
+    caughtBy: RANDOM,
+  },
+  {
+    name: 'a rollback forgets the length of the chunk that was committed before it',
+    file: 'segment/segment-buffer.ts',
+    find: 'taken ? undefined : savepoint.patch',
+    replace: 'undefined',
+    caughtBy: named('crash-interplay', 'a rollback takes away the length of the chunk that was committed before it (memory)'),
+  },
+  {
+    name: 'a segment can still be held when it is on its way out',
+    file: 'flow/checkpointer.ts',
+    find: 'this.#events.onRetiring(segment);',
+    replace: '',
+    caughtBy: named('crash-interplay', 'a hold is promised entries whose segment is already on its way out'),
+  },
+  {
+    name: 'an entry in the middle of a batch counts without the end of the batch',
+    file: 'segment/segment-scanner.ts',
+    find: '?? this.#endEntry(this.#isBounded)',
+    replace: '?? this.#endEntry(true)',
+    caughtBy: RANDOM,
+  },
+  {
+    name: 'the log is cut before what names the place of the cut is durable',
+    file: 'flow/active-segment.ts',
+    find: 'this.#goOn(successor, { ...link, lastId: this.nextId - 1 }, { committed: resolve, failed: reject });',
+    replace: 'this.#goOn(successor, { ...link, lastId: this.nextId - 1 }, { committed: () => {}, failed: reject }); resolve();',
+    caughtBy: RANDOM,
+  },
+  {
     name: 'a flush is written and not synced',
     file: 'flow/commit-queue.ts',
     find: 'if (isDurable) await file.sync();',
@@ -217,7 +252,7 @@ const COMMITS: readonly Mutation[] = [
     file: 'flow/commit-queue.ts',
     find: 'await file.sync();',
     replace: 'await file.sync().catch(() => file.sync());',
-    caughtBy: faults('empty entries'),
+    caughtBy: named('failures-elsewhere-writing', 'a sync that fails once fails all commits from then on, and is not retried (memory)'),
   },
   {
     name: 'two flushes are in flight at once',
@@ -481,7 +516,7 @@ const RECOVERY: readonly Mutation[] = [
     file: 'flow/opening.ts',
     find: 'lastId: log.lastId,',
     replace: 'lastId: 0,',
-    caughtBy: crashes('entries around the end of a segment'),
+    caughtBy: crashes('an entry larger than a segment'),
   },
   {
     name: 'the link of a shutdown does not carry the highest id',
@@ -539,8 +574,8 @@ const CHECKPOINTS: readonly Mutation[] = [
   {
     name: 'the newest segment is checkpointed first',
     file: 'flow/checkpointer.ts',
-    find: 'const [segment] = this.#segments;',
-    replace: 'const segment = this.#segments.at(-1);',
+    find: 'next: () => (this.#isHalted ? undefined : this.#segments[0]),',
+    replace: 'next: () => (this.#isHalted ? undefined : this.#segments.at(-1)),',
     caughtBy: crashes('entries around the end of a segment'),
   },
   {
@@ -560,8 +595,8 @@ const CHECKPOINTS: readonly Mutation[] = [
   {
     name: 'a segment whose checkpoint failed is freed at the second attempt without being handed over',
     file: 'flow/checkpointer.ts',
-    find: 'if (this.#persisted !== segment && segment.lastId >= this.#releasedBelow) await this.#persist(segment); this.#persisted = segment;',
-    replace: 'const isNew = this.#persisted !== segment; this.#persisted = segment; if (isNew) await this.#persist(segment);',
+    find: 'if (!isSafe && !(await this.#persist(segment))) return;',
+    replace: 'this.#persisted = segment; if (!isSafe && !(await this.#persist(segment))) return;',
     caughtBy: crashes('a failing checkpoint'),
   },
   {

@@ -273,9 +273,9 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * The segment that is being read is not recycled meanwhile; the ones behind it may be, unless there is a `hold`.
    * An entry can be read until the next is asked for.
    *
-   * Reading rejects with `WAL_POSITION_GONE` if an entry to come has been checkpointed already or the log was cut
-   * behind one that has been read; with `WAL_OUT_OF_RANGE` if `from` has not been given out and nobody follows; with
-   * `WAL_CORRUPT`, `WAL_FAILED`, or the signal's reason. At a shutdown a follower comes to its end.
+   * Throws `WAL_OUT_OF_RANGE` if `from` has not been given out and nobody follows. Reading rejects with
+   * `WAL_POSITION_GONE` if an entry to come has been checkpointed already or the log was cut behind one that has been
+   * read; with `WAL_CORRUPT`, `WAL_FAILED`, or the signal's reason. At a shutdown a follower comes to its end.
    *
    * @example
    * await log.appendBatch(['one', 'two', 'three']);

@@ -1,14 +1,10 @@
-import { deferred, ignoreRejection, type Deferred } from '../base/async.js';
+import { deferred, type Deferred } from '../base/async.js';
 import type { Environment } from '../base/environment.js';
 import { toWalError, type WalError } from '../base/errors.js';
 import type { EntryId } from '../contracts/entry.js';
 import type { Segment } from '../segment/segment.js';
+import { RetryingWorker } from './retrying-worker.js';
 import type { SegmentPool } from './segment-pool.js';
-
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 30_000;
-/** Thrown where a checkpoint was given up, by a cut or because the log went on without it. */
-const GIVEN_UP = new Error('the checkpoint was given up');
 
 export interface CheckpointerEvents {
   /** Persists a segment's entries. When it resolves they are safe outside the log. Rejects at once if it is aborted. */
@@ -37,7 +33,6 @@ export interface Retention {
  */
 export class Checkpointer {
   readonly #pool: SegmentPool;
-  readonly #environment: Environment;
   readonly #events: CheckpointerEvents;
   readonly #retention: Retention;
   readonly #segments: Segment[] = [];
@@ -53,18 +48,32 @@ export class Checkpointer {
   #releasedBelow: EntryId = 0;
   /** Nothing is begun in the meantime. */
   #isSuspended = false;
-  #running: Promise<void> | undefined;
   #isStopped = false;
-  #pause: Deferred<void> | undefined;
+  readonly #checkpoints: RetryingWorker<Segment>;
+  /** Beside the checkpoints: one that hangs must not keep what nobody wants any more. */
+  readonly #retirements: RetryingWorker<Segment>;
   /** Those who wait for segments to go. */
   #released: { readonly id: EntryId; readonly done: Deferred<void> }[] = [];
   lastError: WalError | undefined;
 
   constructor(pool: SegmentPool, environment: Environment, retention: Retention, events: CheckpointerEvents) {
     this.#pool = pool;
-    this.#environment = environment;
     this.#retention = retention;
     this.#events = events;
+    const onFailed = (error: unknown, segment: Segment, attempt: number, retryInMs: number): void => {
+      this.lastError = toWalError(error, `segment ${segment.segmentId} cannot be checkpointed`);
+      this.#events.onFailed(this.lastError, segment.segmentId, attempt, retryInMs);
+    };
+    this.#checkpoints = new RetryingWorker(environment, {
+      next: () => (this.#isHalted ? undefined : this.#segments[0]),
+      do: (segment) => this.#checkpoint(segment),
+      onFailed,
+    });
+    this.#retirements = new RetryingWorker(environment, {
+      next: () => this.#unwanted(),
+      do: (segment) => this.#retire(segment, this.#held),
+      onFailed,
+    });
   }
 
   /** The segments that have not been checkpointed yet, oldest first. */
@@ -85,13 +94,13 @@ export class Checkpointer {
   /** Takes a segment that is durable to its end and will not be written again. */
   enqueue(segment: Segment): void {
     this.#segments.push(segment);
-    this.#start();
+    this.#checkpoints.start();
   }
 
   /** Takes a segment whose entries were safe outside when the log was opened. */
   adopt(segment: Segment): void {
     this.#held.push(segment);
-    this.#start();
+    this.#retirements.start();
   }
 
   /**
@@ -101,12 +110,12 @@ export class Checkpointer {
   discard(segment: Segment): void {
     segment.lastId = 0;
     this.#held.unshift(segment);
-    this.#start();
+    this.#retirements.start();
   }
 
   /** Looks again at what is held: somebody wants less now. */
   reconsider(): void {
-    this.#start();
+    this.#retirements.start();
   }
 
   /**
@@ -118,8 +127,8 @@ export class Checkpointer {
     const done = deferred();
     this.#released.push({ id, done });
     if (this.#segments.length > 0 && this.#segments[0].lastId < id) this.#persisting?.abort();
-    this.#pause?.resolve();
-    this.#start();
+    this.#checkpoints.hurry();
+    this.#retirements.start();
     await done.promise;
   }
 
@@ -127,14 +136,17 @@ export class Checkpointer {
   async suspend(segments: ReadonlySet<Segment>): Promise<void> {
     this.#isSuspended = true;
     if (this.#persisting !== undefined && segments.has(this.#segments[0])) this.#persisting.abort();
-    this.#pause?.resolve();
+    this.#checkpoints.hurry();
+    this.#retirements.hurry();
+    await this.#retirements.idle();
     // What is being persisted now is none of them, and may take as long as it likes.
-    if (this.#persisting?.signal.aborted !== false) await this.#running;
+    if (this.#persisting?.signal.aborted !== false) await this.#checkpoints.idle();
   }
 
   resume(): void {
     this.#isSuspended = false;
-    this.#start();
+    this.#retirements.start();
+    this.#checkpoints.start();
   }
 
   /** Forgets segments: their entries, and all others above `id`, are not part of the log any more. */
@@ -152,54 +164,33 @@ export class Checkpointer {
    */
   async stop(reason: WalError): Promise<void> {
     this.#isStopped = true;
-    this.#pause?.resolve();
-    await this.#running;
+    this.#checkpoints.hurry();
+    this.#retirements.hurry();
+    await this.#retirements.idle();
+    await this.#checkpoints.idle();
     for (const { done } of this.#released.splice(0)) done.reject(reason);
   }
 
-  #start(): void {
-    if (this.#isSuspended || this.#isStopped || this.#running !== undefined) return;
-    this.#running = this.#run().finally(() => {
-      this.#running = undefined;
-      // What came while the last step was ending has not been seen.
-      if (this.#next() !== undefined) this.#start();
-    });
-    ignoreRejection(this.#running);
+  get #isHalted(): boolean {
+    return this.#isStopped || this.#isSuspended;
   }
 
-  async #run(): Promise<void> {
-    let attempt = 1;
-    for (let next = this.#next(); next !== undefined; next = this.#next()) {
-      try {
-        await next.step();
-        attempt = 1;
-      } catch (error) {
-        // What was given up is begun anew, or not at all, but nothing went wrong.
-        if (error === GIVEN_UP) continue;
-        const reason = toWalError(error, `segment ${next.segment.segmentId} cannot be checkpointed`);
-        await this.#waitAfter(reason, next.segment, attempt++);
-      }
-    }
-  }
-
-  /** What is to be done next. */
-  #next(): { readonly segment: Segment; step(): Promise<void> } | undefined {
-    if (this.#isStopped || this.#isSuspended) return undefined;
+  /** The oldest segment that is kept, if nobody wants it any more. */
+  #unwanted(): Segment | undefined {
     const [oldest] = this.#held;
-    if (oldest !== undefined && !this.#retention.wants(oldest)) {
-      return { segment: oldest, step: () => this.#retire(oldest, this.#held) };
-    }
-    const [segment] = this.#segments;
-    return segment === undefined ? undefined : { segment, step: () => this.#checkpoint(segment) };
+    return this.#isHalted || oldest === undefined || this.#retention.wants(oldest) ? undefined : oldest;
   }
 
   async #checkpoint(segment: Segment): Promise<void> {
-    if (this.#persisted !== segment && segment.lastId >= this.#releasedBelow) await this.#persist(segment);
+    const isSafe = this.#persisted === segment || segment.lastId < this.#releasedBelow;
+    // What was given up is begun anew, or not at all, but nothing went wrong.
+    if (!isSafe && !(await this.#persist(segment))) return;
     this.#persisted = segment;
     if (this.#held.length > 0 || this.#retention.wants(segment)) {
       await this.#retention.checkpointed(segment.lastId);
       this.#held.push(segment);
       this.#segments.shift();
+      this.#retirements.start();
     } else {
       await this.#retire(segment, this.#segments);
     }
@@ -208,24 +199,26 @@ export class Checkpointer {
     this.#events.onCheckpointed(segment);
   }
 
-  async #persist(segment: Segment): Promise<void> {
+  /** Resolves with whether the segment need not be persisted any more: not if that was given up. */
+  async #persist(segment: Segment): Promise<boolean> {
     const persisting = new AbortController();
     this.#persisting = persisting;
     try {
       await this.#events.persist(segment, persisting.signal);
+      return true;
     } catch (error) {
       if (!persisting.signal.aborted) throw error;
-      if (segment.lastId >= this.#releasedBelow) throw GIVEN_UP;
+      return segment.lastId < this.#releasedBelow;
     } finally {
       this.#persisting = undefined;
     }
   }
 
-  /** Gives back the file of the first of `segments`. */
+  /** Gives back the file of one of `segments`. */
   async #retire(segment: Segment, segments: Segment[]): Promise<void> {
     this.#events.onRetiring(segment);
     await this.#pool.retire(segment);
-    segments.shift();
+    segments.splice(segments.indexOf(segment), 1);
     this.#events.onRetired(segment);
     this.#settleReleased();
     // A reader may keep its file for as long as it likes; the segments behind need not wait for that.
@@ -245,17 +238,5 @@ export class Checkpointer {
   /** Whether there are segments that hold only entries below `id`. */
   #isInTheWay(id: EntryId): boolean {
     return [...this.#held, ...this.#segments].some(({ lastId }) => lastId < id);
-  }
-
-  async #waitAfter(error: WalError, segment: Segment, attempt: number): Promise<void> {
-    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (attempt - 1), LONGEST_PAUSE_MS);
-    this.lastError = error;
-    this.#events.onFailed(error, segment.segmentId, attempt, pauseMs);
-    if (this.#isStopped) return;
-    const pause = deferred();
-    this.#pause = pause;
-    const cancel = this.#environment.callAfter(pauseMs, () => pause.resolve());
-    await pause.promise;
-    cancel();
   }
 }

@@ -63,12 +63,19 @@ async function findPlace(id: EntryId, { segments, checkpointer, blockBytes }: Cu
     const message = `the log cannot be cut behind entry ${id}: ${checkpointedId} is checkpointed`;
     throw new WalError('WAL_POSITION_GONE', message);
   }
-  for (const segment of [...segments].reverse()) {
-    if (segment.segmentId > id) continue;
-    const place = await lastUpTo(id, segment, blockBytes);
-    if (place !== undefined) return place;
+  const candidates = [...segments].filter(({ segmentId }) => segmentId <= id).reverse();
+  // A checkpoint that was running may end while these are read.
+  const pinned = [...segments];
+  for (const segment of pinned) segment.pin();
+  try {
+    for (const segment of candidates) {
+      const place = await lastUpTo(id, segment, blockBytes);
+      if (place !== undefined) return place;
+    }
+    return await beforeFirst(pinned[0], blockBytes);
+  } finally {
+    for (const segment of pinned) segment.unpin();
   }
-  return beforeFirst(segments, blockBytes);
 }
 
 /** Behind the last entry of `segment` up to `id`, or undefined if there is none. */
@@ -90,8 +97,7 @@ async function lastUpTo(id: EntryId, segment: Segment, blockBytes: number): Prom
 }
 
 /** Where the first segment says that the log ended before it. */
-async function beforeFirst(segments: LiveSegments, blockBytes: number): Promise<CutPlace> {
-  const [first] = segments;
+async function beforeFirst(first: Segment, blockBytes: number): Promise<CutPlace> {
   const { link } = await openScanner(first, blockBytes);
   if (link !== undefined) return { segment: undefined, lastId: link.lastId, link };
   const message = `segment ${first.segmentId} has the predecessor's format, and cannot be dropped as a whole`;

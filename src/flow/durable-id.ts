@@ -51,9 +51,12 @@ export class DurableId {
   }
 
   #wake(): void {
-    const met = this.#waiters.filter((waiter) => waiter.isMet());
-    this.#waiters = this.#waiters.filter((waiter) => !met.includes(waiter));
-    for (const waiter of met) waiter.resolve();
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) {
+      if (waiter.isMet()) waiter.resolve();
+      else this.#waiters.push(waiter);
+    }
   }
 
   #wait(isMet: () => boolean, signal: AbortSignal | undefined): Promise<void> {

@@ -80,8 +80,11 @@ export class Holds {
     try {
       await this.#store();
     } catch (error) {
-      if (before === undefined) this.#holds.delete(hold.name);
-      else this.#holds.set(hold.name, before);
+      // Unless it was broken meanwhile, which must stay so.
+      if (this.#holds.get(hold.name) === hold) {
+        if (before === undefined) this.#holds.delete(hold.name);
+        else this.#holds.set(hold.name, before);
+      }
       throw error;
     }
     this.#events.onLess();
