@@ -284,15 +284,21 @@ describe('the command line', () => {
     }
     const { keepsIds, entries } = json<{ keepsIds: boolean; entries: number }>('repair', from, '--to', to);
     assert.deepEqual([keepsIds, entries], [true, 4]);
-    const contents: unknown[] = [];
-    const reader = await WriteAheadLog.openReadOnly(to);
-    for await (const entry of reader) {
-      const [first, second] = await entry.readAllChunks();
-      contents.push([entry.id, text(entry.segment.versionInfo), text(first)]);
-      assert.ok(second === undefined || large.equals(second));
-    }
-    await reader.close();
-    assert.deepEqual(contents, [[1, 'v1', 'of v1'], [3, 'v1', 'v1'], [4, 'v2', 'of v2'], [6, 'v2', 'v2']]);
+    const contentsOf = async (directory: string): Promise<[number, string, string][]> => {
+      const contents: [number, string, string][] = [];
+      const reader = await WriteAheadLog.openReadOnly(directory);
+      for await (const entry of reader) {
+        const [first, second] = await entry.readAllChunks();
+        contents.push([entry.id, text(entry.segment.versionInfo), text(first)]);
+        assert.ok(second === undefined || large.equals(second));
+      }
+      await reader.close();
+      return contents;
+    };
+    const expected = await contentsOf(from);
+    assert.deepEqual(expected.map(([id, , first]) => [id, first]), [[1, 'of v1'], [3, 'v1'], [4, 'of v2'], [6, 'v2']]);
+    assert.deepEqual(new Set(expected.map(([, version]) => version)), new Set(['v1', 'v2']));
+    assert.deepEqual(await contentsOf(to), expected);
   });
 
   test('import does not go over damage in silence: it makes nothing then', async () => {
