@@ -48,7 +48,7 @@ export class Checkpointer {
   #releasedBelow: EntryId = 0;
   /** Nothing is begun in the meantime. */
   #isSuspended = false;
-  #isStopped = false;
+  #stopReason: WalError | undefined;
   readonly #checkpoints: RetryingWorker<Segment>;
   /** Beside the checkpoints: one that hangs must not keep what nobody wants any more. */
   readonly #retirements: RetryingWorker<Segment>;
@@ -62,6 +62,7 @@ export class Checkpointer {
     this.#events = events;
     const onFailed = (error: unknown, segment: Segment, attempt: number, retryInMs: number): void => {
       this.lastError = toWalError(error, `segment ${segment.segmentId} cannot be checkpointed`);
+      this.#turnAway(this.lastError, (id) => segment.lastId < id);
       this.#events.onFailed(this.lastError, segment.segmentId, attempt, retryInMs);
     };
     this.#checkpoints = new RetryingWorker(environment, {
@@ -120,10 +121,12 @@ export class Checkpointer {
 
   /**
    * Lets the segments go that hold only entries below `id`, as if they had been persisted. Resolves when they are gone.
+   * Rejects if one cannot be let go; that is tried again.
    */
   async release(id: EntryId): Promise<void> {
     this.#releasedBelow = Math.max(this.#releasedBelow, id);
-    if (this.#isStopped || !this.#isInTheWay(id)) return;
+    if (!this.#isInTheWay(id)) return;
+    if (this.#stopReason !== undefined) throw this.#stopReason;
     const done = deferred();
     this.#released.push({ id, done });
     if (this.#segments.length > 0 && this.#segments[0].lastId < id) this.#persisting?.abort();
@@ -163,16 +166,17 @@ export class Checkpointer {
    * recovery. Those who wait for segments to go hear the reason.
    */
   async stop(reason: WalError): Promise<void> {
-    this.#isStopped = true;
+    this.#stopReason ??= reason;
+    // Not after what is running: that may never end.
+    this.#turnAway(this.#stopReason, () => true);
     this.#checkpoints.hurry();
     this.#retirements.hurry();
     await this.#retirements.idle();
     await this.#checkpoints.idle();
-    for (const { done } of this.#released.splice(0)) done.reject(reason);
   }
 
   get #isHalted(): boolean {
-    return this.#isStopped || this.#isSuspended;
+    return this.#stopReason !== undefined || this.#isSuspended;
   }
 
   /** The oldest segment that is kept, if nobody wants it any more. */
@@ -224,6 +228,15 @@ export class Checkpointer {
     // A reader may keep its file for as long as it likes; the segments behind need not wait for that.
     this.#pool.recycle(segment).catch((error: unknown) => {
       this.lastError = toWalError(error, `the file of segment ${segment.segmentId} cannot be recycled`);
+    });
+  }
+
+  /** Tells those who wait for segments to go that it will take longer, or never happen. */
+  #turnAway(error: WalError, concerns: (id: EntryId) => boolean): void {
+    this.#released = this.#released.filter(({ id, done }) => {
+      if (!concerns(id)) return true;
+      done.reject(error);
+      return false;
     });
   }
 

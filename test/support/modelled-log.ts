@@ -112,13 +112,15 @@ export class ModelledLog {
   async truncateAfter(count: number): Promise<Outcome> {
     const ids = this.model.liveIds();
     const id = ids.at(-1 - count) ?? Math.max(0, (ids[0] ?? 1) - 1);
-    this.model.cutting(id);
+    // A log that failed in the middle of a cut takes no other.
+    const isOnly = !this.model.isCutting;
+    if (isOnly) this.model.cutting(id);
     const outcome = await this.#outcome('truncateAfter()', this.#open().truncateAfter(id).then(() => this.model.cut()));
     // Where nobody knows from where the hold is, it may be behind.
     const isHeld = (this.model.heldFrom ?? Infinity) > id + 1;
     if (outcome === 'WAL_HELD' && !isHeld) throw new Violation('truncateAfter() was refused for a hold that wants nothing of it');
     // Only what has failed with the log may turn out to be done.
-    if (outcome !== 'ok' && outcome !== 'WAL_FAILED') this.model.notCut();
+    if (isOnly && outcome !== 'ok' && outcome !== 'WAL_FAILED') this.model.notCut();
     return outcome;
   }
 
@@ -133,7 +135,9 @@ export class ModelledLog {
   async hold(forward: boolean): Promise<Outcome> {
     const known = this.model.heldFrom;
     return this.#outcome('hold()', this.#open().hold('hold').then(async (hold) => {
-      if (known !== undefined && hold.from > known) throw new Violation(`a hold from ${known} on is from ${hold.from} on`);
+      // Ids that were skipped or cut off it may pass over.
+      const isPassed = (id: number): boolean => id >= (known ?? Infinity) && id < hold.from;
+      if (this.model.liveIds().some(isPassed)) throw new Violation(`a hold from ${known} on is from ${hold.from} on`);
       this.model.held(hold.from);
       const ids = this.model.attempts.filter(({ state }) => state === 'kept').map(({ id }) => id ?? 0);
       const next = ids.filter((id) => id > hold.from).sort((a, b) => a - b);

@@ -180,6 +180,11 @@ export class ReferenceModel {
     }
   }
 
+  /** Whether a cut is under way, or failed with its log: a crash may show that it is done. */
+  get isCutting(): boolean {
+    return this.#cut !== undefined;
+  }
+
   /** The log is being cut behind `id`. */
   cutting(id: number): void {
     this.#cut = { id, before: this.#attempts.length };
