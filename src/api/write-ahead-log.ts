@@ -366,8 +366,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * Gives back the closed segments that hold only entries below `id`, as if they had been checkpointed: their owner
    * says that they are not needed. Resolves when they are gone. Entries below `id` in other segments stay.
    *
-   * Rejects with `WAL_OUT_OF_RANGE` for an id above the next, `WAL_HELD` if a hold wants one of the entries, `WAL_CLOSED`
-   * or `WAL_FAILED`; with `WAL_IO` if a file cannot be let go now: the log goes on trying.
+   * Rejects with `WAL_OUT_OF_RANGE` for an id above the next, `WAL_HELD` if a hold wants one of the entries,
+   * `WAL_CLOSED` or `WAL_FAILED`; with `WAL_IO` if a file cannot be let go now: the log goes on trying.
    *
    * @example
    * await log.append('in a snapshot by now');
