@@ -338,8 +338,15 @@ export class ReferenceModel {
     const ids = new Set(shown.map(({ id }) => id));
     const isMissing = ({ id, state, isReleased }: Attempt): boolean =>
       (state === 'kept' || state === 'ordered') && !isReleased && !ids.has(id ?? 0);
-    if (this.#attempts.some((attempt) => isBehind(attempt, cut) && isMissing(attempt))) this.cut();
-    else this.notCut();
+    const behind = this.#attempts.filter((attempt) => isBehind(attempt, cut));
+    if (behind.some(isMissing)) return this.cut();
+    const wereThere = behind.filter(({ state }) => state === 'kept' || state === 'ordered');
+    // Of entries that need not be there nothing tells whether they were dropped: their ids may be given anew.
+    if (wereThere.every(({ isReleased }) => isReleased)) {
+      this.#floor = Math.min(this.#floor, cut.id);
+      for (const { ordinal } of wereThere) this.#change(ordinal, { state: 'uncertain' });
+    }
+    this.notCut();
   }
 
   #expectBatches(matched: ReadonlySet<number>): void {
