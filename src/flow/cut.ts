@@ -80,7 +80,7 @@ async function findPlace(id: EntryId, { segments, checkpointer, blockBytes }: Cu
 
 /** Behind the last entry of `segment` up to `id`, or undefined if there is none. */
 async function lastUpTo(id: EntryId, segment: Segment, blockBytes: number): Promise<CutPlace | undefined> {
-  const scanner = await openScanner(segment, blockBytes);
+  const scanner = await SegmentScanner.openDurable(segment, blockBytes);
   let place: CutPlace | undefined;
   for (;;) {
     const entry = await scanner.next();
@@ -98,18 +98,10 @@ async function lastUpTo(id: EntryId, segment: Segment, blockBytes: number): Prom
 
 /** Where the first segment says that the log ended before it. */
 async function beforeFirst(first: Segment, blockBytes: number): Promise<CutPlace> {
-  const { link } = await openScanner(first, blockBytes);
+  const { link } = await SegmentScanner.openDurable(first, blockBytes);
   if (link !== undefined) return { segment: undefined, lastId: link.lastId, link };
   const message = `segment ${first.segmentId} has the predecessor's format, and cannot be dropped as a whole`;
   throw new WalError('WAL_UNSUPPORTED_VERSION', message, { segmentId: first.segmentId });
-}
-
-function openScanner(segment: Segment, blockBytes: number): Promise<SegmentScanner> {
-  return SegmentScanner.open(segment, {
-    blockBytes,
-    end: segment.durableEnd,
-    after: segment.formatVersion === 0 ? segment.segmentId - 1 : 0,
-  });
 }
 
 function endAt(segment: Segment, { lastId, link }: CutPlace): void {

@@ -147,11 +147,7 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
     // Before anything is awaited: the segment may be checkpointed at any time.
     segment.pin();
     this.#segment = segment;
-    this.#scanner = await SegmentScanner.open(segment, {
-      blockBytes: this.#parts.blockBytes,
-      end: segment.durableEnd,
-      after: segment.formatVersion === 0 ? segment.segmentId - 1 : 0,
-    });
+    this.#scanner = await SegmentScanner.openDurable(segment, this.#parts.blockBytes);
     return this.#scanner;
   }
 

@@ -48,11 +48,7 @@ export class Owner<Log> implements RecoveryTarget {
    */
   async persist(segment: Segment, log: Log, signal: AbortSignal): Promise<void> {
     if (segment.isAbandoned || segment.lastId === 0) return;
-    const scanner = await SegmentScanner.open(segment, {
-      blockBytes: this.#blockBytes,
-      end: segment.durableEnd,
-      after: segment.formatVersion === 0 ? segment.segmentId - 1 : 0,
-    });
+    const scanner = await SegmentScanner.openDurable(segment, this.#blockBytes);
     const reader = new SegmentReader(scanner, segment.durableEnd);
     try {
       signal.throwIfAborted();

@@ -87,6 +87,12 @@ export class SegmentScanner {
     return scanner;
   }
 
+  /** Opens a scanner on what is durable of `segment` now. */
+  static openDurable(segment: Segment, blockBytes: number): Promise<SegmentScanner> {
+    const after = segment.formatVersion === 0 ? segment.segmentId - 1 : 0;
+    return SegmentScanner.open(segment, { blockBytes, end: segment.durableEnd, after });
+  }
+
   get #isBounded(): boolean {
     return this.#options.end !== undefined;
   }
