@@ -437,8 +437,8 @@ const RECOVERY: readonly Mutation[] = [
   {
     name: 'the tail is rewritten without a copy that could be put back',
     file: 'flow/tail-copy.ts',
-    find: 'await writeFully(copy, [encodeTailHeader(tail)], 0);',
-    replace: '',
+    find: 'if (at === 0) parts.unshift(encodeTailHeader(tail));',
+    replace: 'if (at === 0) parts.unshift(Buffer.alloc(TAIL_HEADER_LENGTH));',
     caughtBy: crashes('reopening after power losses'),
   },
   {
@@ -486,8 +486,8 @@ const RECOVERY: readonly Mutation[] = [
   {
     name: 'any copy of a tail is put back, whole or not',
     file: 'flow/tail-copy.ts',
-    find: 'return crc === stored.readUInt32LE(0) ? tail : undefined;',
-    replace: 'void crc; return tail;',
+    find: 'return computed === stored.readUInt32LE(0) ? tail : undefined;',
+    replace: 'void computed; return tail;',
     caughtBy: crashes('reopening after power losses'),
   },
   {

@@ -60,7 +60,10 @@ export interface WalStats {
   readonly durableId: EntryId;
   /** Callers in line for the writer's place. */
   readonly waitingWriters: number;
-  /** Nanoseconds each flush took, the write and its sync. Live: it goes on counting; `reset` it as you like. */
+  /**
+   * Nanoseconds each flush took, the write and its sync, to within 1 %. Live: it goes on counting; `reset` it as you
+   * like.
+   */
   readonly flushLatency: Histogram;
   /** Nanoseconds that the commit which waited longest for each flush has waited: no commit took longer. Live. */
   readonly commitLatency: Histogram;

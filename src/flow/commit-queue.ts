@@ -1,4 +1,4 @@
-import { createHistogram } from 'node:perf_hooks';
+import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { flushChannel, traced } from '../base/channels.js';
 import { WalError } from '../base/errors.js';
 import type { Environment } from '../base/environment.js';
@@ -10,6 +10,8 @@ import type { Segment } from '../segment/segment.js';
 import { DurableId } from './durable-id.js';
 
 const FLUSH_AT_ONCE_BYTES = 512 * 1024;
+/** To within 1 %: a histogram then takes some 50 KiB, an eighth of the default, and is made four times as fast. */
+const HISTOGRAM = { figures: 2 } as const;
 
 interface DurabilityWaiter {
   readonly segment: Segment;
@@ -48,10 +50,8 @@ export class CommitQueue {
   readonly #environment: Environment;
   readonly #directory: string;
   readonly #options: ResolvedOptions;
-  /** Nanoseconds from the beginning of each flush to its end. */
-  readonly flushLatency = createHistogram();
-  /** Nanoseconds that the commit which waited longest for each flush has waited. */
-  readonly commitLatency = createHistogram();
+  #flushLatency: RecordableHistogram | undefined;
+  #commitLatency: RecordableHistogram | undefined;
   /** When the first commit came that the next flush will complete; undefined if there is none. */
   #requestedAt: number | undefined;
   /** The last entry that is durable, and who waits for the next. */
@@ -80,6 +80,16 @@ export class CommitQueue {
     this.#directory = directory;
     this.#environment = environment;
     this.#options = options;
+  }
+
+  /** Nanoseconds from the beginning of each flush to its end. */
+  get flushLatency(): RecordableHistogram {
+    return (this.#flushLatency ??= createHistogram(HISTOGRAM));
+  }
+
+  /** Nanoseconds that the commit which waited longest for each flush has waited. */
+  get commitLatency(): RecordableHistogram {
+    return (this.#commitLatency ??= createHistogram(HISTOGRAM));
   }
 
   /** Why the queue stopped, once it has. */

@@ -7,7 +7,7 @@ import { readFully } from '../files/transfer.js';
 import { Segment } from '../segment/segment.js';
 import { SharedSegment } from '../segment/shared-segment.js';
 
-const BLOCK_BYTES = 64 * 1024;
+const ZEROS = Buffer.alloc(64 * 1024);
 
 const SegmentOf = { read: SharedSegment, write: Segment };
 
@@ -94,11 +94,10 @@ async function readHeader(file: FileHandle, id: number, checkpointed: boolean): 
 }
 
 async function isAllZeros(file: FileHandle): Promise<boolean> {
-  const block = Buffer.alloc(BLOCK_BYTES);
-  const zeros = Buffer.alloc(BLOCK_BYTES);
+  const block = Buffer.allocUnsafe(ZEROS.length);
   for (let at = 0; ;) {
     const read = await readFully(file, block, at);
-    if (!block.subarray(0, read).equals(zeros.subarray(0, read))) return false;
+    if (!block.subarray(0, read).equals(ZEROS.subarray(0, read))) return false;
     if (read < block.length) return true;
     at += read;
   }

@@ -32,11 +32,7 @@ export class TailRewriter {
     const tail: TailCopy = { segmentId: segment.segmentId, seed: segment.seed, offset: from, length: to - from };
     await this.#withCopy('create', async (copy) => {
       await copy.truncate(0);
-      await writeFully(copy, [encodeTailHeader(tail)], 0);
-      const crc = await transfer(segment.file, from, copy, TAIL_HEADER_LENGTH, tail.length);
-      const end = Buffer.alloc(4);
-      end.writeUInt32LE(crc, 0);
-      await writeFully(copy, [end], TAIL_HEADER_LENGTH + tail.length);
+      await writeCopy(copy, tail, segment.file);
       await copy.sync();
       await this.#fileManager.syncDirectory(this.#directory);
       await transfer(copy, TAIL_HEADER_LENGTH, segment.file, from, tail.length);
@@ -72,6 +68,16 @@ export class TailRewriter {
   }
 }
 
+/** Writes the header, the tail and its CRC-32: at once unless the tail is longer than a block, as it hardly ever is. */
+async function writeCopy(copy: FileHandle, tail: TailCopy, source: FileHandle): Promise<void> {
+  for await (const { bytes, at, crc } of blocksOf(source, tail.offset, tail.length)) {
+    const parts: Uint8Array[] = [bytes];
+    if (at === 0) parts.unshift(encodeTailHeader(tail));
+    if (at + bytes.length === tail.length) parts.push(encodeCrc(crc));
+    await writeFully(copy, parts, at === 0 ? 0 : TAIL_HEADER_LENGTH + at);
+  }
+}
+
 async function readWholeCopy(copy: FileHandle): Promise<TailCopy | undefined> {
   const header = Buffer.alloc(TAIL_HEADER_LENGTH);
   await readFully(copy, header, 0);
@@ -79,23 +85,41 @@ async function readWholeCopy(copy: FileHandle): Promise<TailCopy | undefined> {
   if (tail === undefined || (await copy.size()) !== TAIL_HEADER_LENGTH + tail.length + 4) return undefined;
   const stored = Buffer.alloc(4);
   await readFully(copy, stored, TAIL_HEADER_LENGTH + tail.length);
-  const crc = await transfer(copy, TAIL_HEADER_LENGTH, undefined, 0, tail.length);
-  return crc === stored.readUInt32LE(0) ? tail : undefined;
+  let computed = 0;
+  for await (const { crc } of blocksOf(copy, TAIL_HEADER_LENGTH, tail.length)) computed = crc;
+  return computed === stored.readUInt32LE(0) ? tail : undefined;
 }
 
-/** Copies `length` bytes block by block, or only reads them without a target, and returns their CRC-32. */
+/** Copies `length` bytes block by block. */
 async function transfer(
-  source: FileHandle, from: number, target: FileHandle | undefined, to: number, length: number,
-): Promise<number> {
-  const block = Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, Math.max(length, 1)));
+  source: FileHandle, from: number, target: FileHandle, to: number, length: number,
+): Promise<void> {
+  for await (const { bytes, at } of blocksOf(source, from, length)) await writeFully(target, [bytes], to + at);
+}
+
+interface Block {
+  readonly bytes: Buffer;
+  /** Where it stands in what is read. */
+  readonly at: number;
+  /** The CRC-32 of what is read, up to its end. */
+  readonly crc: number;
+}
+
+/** Reads `length` bytes from `from`. A block's bytes are only valid until the next is asked for. */
+async function* blocksOf(source: FileHandle, from: number, length: number): AsyncGenerator<Block> {
+  const buffer = Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, length));
   let crc = 0;
-  for (let done = 0; done < length;) {
-    const part = block.subarray(0, Math.min(block.length, length - done));
-    const read = await readFully(source, part, from + done);
-    if (read < part.length) throw new Error(`a file ended ${part.length - read} bytes too early`);
-    crc = crc32(part, crc);
-    if (target !== undefined) await writeFully(target, [part], to + done);
-    done += read;
+  for (let at = 0; at < length; at += buffer.length) {
+    const bytes = buffer.subarray(0, length - at);
+    const read = await readFully(source, bytes, from + at);
+    if (read < bytes.length) throw new Error(`a file ended ${bytes.length - read} bytes too early`);
+    crc = crc32(bytes, crc);
+    yield { bytes, at, crc };
   }
-  return crc;
+}
+
+function encodeCrc(crc: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(crc, 0);
+  return bytes;
 }

@@ -44,6 +44,7 @@ export class SegmentScanner {
   readonly #options: ScanOptions;
   readonly #checksum: format.ChunkChecksum;
   readonly #isFormat0: boolean;
+  /** Where the file ends, or the segment in it, as far as is known. */
   #fileEnd = 0;
   readonly #ahead: ReadAhead;
   /** What is in memory, from `#windowStart` to `#windowEnd`. */
@@ -81,8 +82,7 @@ export class SegmentScanner {
   /** Opens a scanner on `segment` and reads its first link. Read errors are errors, never the end of the log. */
   static async open(segment: Segment, options: ScanOptions): Promise<SegmentScanner> {
     const scanner = new SegmentScanner(segment, options);
-    const size = await segment.size();
-    scanner.#fileEnd = Math.min(size, options.end ?? size);
+    scanner.#fileEnd = options.end ?? (await segment.size());
     if (segment.formatVersion !== 0) await scanner.#readFirstLink();
     return scanner;
   }
@@ -95,11 +95,6 @@ export class SegmentScanner {
 
   get #isBounded(): boolean {
     return this.#options.end !== undefined;
-  }
-
-  /** Where the segment's bytes end as far as this scanner looks. */
-  get limit(): number {
-    return this.#fileEnd;
   }
 
   /** The segment has grown, or is now known to reach, up to `end`, behind a committed entry. For a bounded scanner. */
@@ -148,7 +143,7 @@ export class SegmentScanner {
     this.#window = bytes;
     this.#windowStart = keepFrom;
     this.#windowEnd = keepFrom + bytes.length;
-    // The file may have become shorter than it said: then this is where it ends.
+    // The file may be shorter than it, or its successor, says: then this is where it ends.
     if (isLast) this.#fileEnd = this.#windowEnd;
   }
 

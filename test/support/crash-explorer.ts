@@ -92,7 +92,7 @@ export async function exploreRandomly(exploration: Exploration, seed: number, st
     const run = new FaultedRun(exploration, settings, random, faults.faultAt);
     at(faults.description);
     await run.carryOut(workload.steps, random.pick([0, 3, 30]));
-    await run.crash(at, 6);
+    await run.crash(at, 12);
     await run.recoverInPlace(at);
   });
 }

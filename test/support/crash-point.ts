@@ -45,8 +45,7 @@ export class CrashPoint {
     this.#files = statesOf(content);
   }
 
-  /** Split when somebody asks: most moments of a run are never crashed. */
-  /** What survives or not, each for itself. */
+  /** What survives or not, each for itself. Split when somebody asks: most moments of a run are never crashed. */
   get fragments(): readonly Fragment[] {
     return (this.#fragments ??= [
       ...this.#content.pending.flatMap((change) => this.#split(change, false)),
