@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Case, Finding } from './mutant.js';
 import { someCrashChoices } from './support/crash-choices.js';
-import type { CrashPoint } from './support/crash-point.js';
+import type { CrashPoint, Fate } from './support/crash-point.js';
 import { ModelledLog } from './support/modelled-log.js';
 import { Random } from './support/random.js';
 import { checkRecovery } from './support/recovery-check.js';
@@ -52,16 +52,21 @@ async function opening(disk: SimulatedDisk, model: ReferenceModel, settings: Set
   return moments;
 }
 
-test('a tail is lost when the power goes while it is written again, and once more while that is done over', async (context) => {
+/** A process that ended behind two entries: nothing proves the last flush durable, so the next opening writes it again. */
+async function unprovenTail(): Promise<{ disk: SimulatedDisk; model: ReferenceModel; settings: Settings; random: Random }> {
   // Writes and syncs apart: a durable write would leave nothing for the second one to lose.
   const [settings, random] = [settingsFor(2), new Random(2)];
   const scenario = new Scenario(settings, random.fork());
   await scenario.run([30, 700].map((length) => ({ do: 'append', lengths: [length] })));
-  // Nothing proves the last flush durable to the process that comes next, so that writes it again.
-  const left = scenario.process.disk.crashPoint().processDeath(() => true);
+  const disk = scenario.process.disk.crashPoint().processDeath(() => true);
   scenario.process.kill();
+  return { disk, model: scenario.model, settings, random };
+}
+
+test('a tail is lost when the power goes while it is written again, and once more while that is done over', async (context) => {
+  const { disk: left, model: owed, settings, random } = await unprovenTail();
   let states = 0;
-  for (const first of (await opening(left, scenario.model.clone(), settings, random)).filter(isWriting)) {
+  for (const first of (await opening(left, owed.clone(), settings, random)).filter(isWriting)) {
     for (const fates of someCrashChoices(first.point, random, 6)) {
       const torn = first.point.powerLoss(fates, random.next());
       for (const { point, model } of await opening(torn, first.model.clone(), settings, random)) {
@@ -72,6 +77,41 @@ test('a tail is lost when the power goes while it is written again, and once mor
     }
   }
   assert.ok(states > 1000, `only ${states} states`);
+  context.diagnostic(`${states} crash states`);
+});
+
+test('a tail is written over while only the cache knows its copy, which the process before could not sync', async (context) => {
+  const { disk: left, model: owed, settings, random } = await unprovenTail();
+  let states = 0;
+  const isUnsynced = ({ point }: Moment): boolean => point.fragments.some(({ change }) => change.kind === 'link');
+  for (const first of (await opening(left, owed.clone(), settings, random)).filter(isUnsynced)) {
+    const ended = first.point.processDeath(() => true);
+    for (const { point, model } of (await opening(ended, first.model.clone(), settings, random)).filter(isWriting)) {
+      for (const fates of someCrashChoices(point, random, 8)) {
+        states += await checkRecovery(point.powerLoss(fates, random.next()), model.clone(), settings, random.next());
+      }
+    }
+  }
+  assert.ok(states > 1000, `only ${states} states`);
+  context.diagnostic(`${states} crash states`);
+});
+
+test('a copy of a tail that has two names is written over, with nothing else left of the tail', async (context) => {
+  const { disk: left, model: owed, settings, random } = await unprovenTail();
+  const damaging = (point: CrashPoint): SimulatedDisk =>
+    point.powerLoss(point.fragments.map(({ change }): Fate => (change.kind === 'data' ? 'garbage' : 'kept')), random.next());
+  let states = 0;
+  for (const first of (await opening(left, owed.clone(), settings, random)).filter(isWriting)) {
+    for (const second of await opening(damaging(first.point), first.model.clone(), settings, random)) {
+      const { fragments } = second.point;
+      if (!fragments.some(({ change }) => change.kind === 'unlink' && change.path.endsWith('-new'))) continue;
+      const twoNames = second.point.powerLoss(fragments.map(({ change }) => (change.kind === 'link' ? 'kept' : 'lost')));
+      for (const { point, model } of await opening(twoNames, second.model.clone(), settings, random)) {
+        states += await checkRecovery(damaging(point), model.clone(), settings, random.next());
+      }
+    }
+  }
+  assert.ok(states > 100, `only ${states} states`);
   context.diagnostic(`${states} crash states`);
 });
 

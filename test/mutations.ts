@@ -451,15 +451,15 @@ const RECOVERY: readonly Mutation[] = [
   {
     name: "the name of the tail's copy is not synced",
     file: 'flow/tail-copy.ts',
-    find: 'await copy.sync(); await this.#fileManager.syncDirectory(this.#directory);',
+    find: 'await copy.sync(); await this.#syncDirectory();',
     replace: 'await copy.sync();',
     caughtBy: crashes('reopening after power losses'),
   },
   {
     name: 'the rewritten tail is not synced',
     file: 'flow/tail-copy.ts',
-    find: 'await segment.file.sync(); await this.discard();',
-    replace: 'await this.discard();',
+    find: 'await file.sync();',
+    replace: '',
     caughtBy: crashes('reopening after the process ended'),
   },
   {
@@ -470,11 +470,25 @@ const RECOVERY: readonly Mutation[] = [
     caughtBy: crashes('reopening after power losses'),
   },
   {
-    name: 'the second rewrite of a tail is not synced',
+    name: 'the copy of a tail is used although only the cache may have it',
     file: 'flow/tail-copy.ts',
-    find: 'tail.offset, tail.length); await segment.file.sync();',
-    replace: 'tail.offset, tail.length);',
-    caughtBy: named('crash-twice', 'a tail is lost when the power goes while it is written again, and once more while that is done over'),
+    find: 'await this.#syncDirectory(); await putBack(fresh, tail, segment);',
+    replace: 'await putBack(fresh, tail, segment);',
+    caughtBy: named('crash-twice', 'a tail is written over while only the cache knows its copy, which the process before could not sync'),
+  },
+  {
+    name: 'the second copy of a tail is not synced',
+    file: 'flow/tail-copy.ts',
+    find: 'await fresh.sync();',
+    replace: '',
+    caughtBy: named('crash-twice', 'a tail is written over while only the cache knows its copy, which the process before could not sync'),
+  },
+  {
+    name: 'the second copy of a tail may be written over the first',
+    file: 'flow/tail-copy.ts',
+    find: 'await this.#removeNew();',
+    replace: '',
+    caughtBy: named('crash-twice', 'a copy of a tail that has two names is written over, with nothing else left of the tail'),
   },
   {
     name: 'the copy of a tail is put back into any segment with its id',

@@ -5,6 +5,7 @@
  *     wal-{id}-cp   a segment that has been checkpointed: its file is spare
  *     wal-0-cp      a spare file that was never used
  *     wal-tail      a copy of the last segment's tail while recovery rewrites it
+ *     wal-tail-new  the same, about to take its place
  *     wal-holds     who wants to read checkpointed entries, and up to where the log is checkpointed
  *     wal-holds-new the same, about to take its place
  *     LOCK          the owner of the directory
@@ -12,6 +13,7 @@
 const NAME = /^wal-(0|[1-9][0-9]{0,15})(-cp)?$/;
 
 export const TAIL_FILE_NAME = 'wal-tail';
+export const NEW_TAIL_FILE_NAME = 'wal-tail-new';
 export const HOLDS_FILE_NAME = 'wal-holds';
 export const NEW_HOLDS_FILE_NAME = 'wal-holds-new';
 export const NEW_SPARE_NAME = 'wal-0-cp';

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { crc32 } from '../base/crc32.js';
 import { decodeTailHeader, encodeTailHeader, TAIL_HEADER_LENGTH, type TailCopy } from '../contracts/segment-format.js';
-import { TAIL_FILE_NAME } from '../contracts/segment-name.js';
+import { NEW_TAIL_FILE_NAME, TAIL_FILE_NAME } from '../contracts/segment-name.js';
 import type { FileHandle, FileManager } from '../files/file-manager.js';
 import { readFully, writeFully } from '../files/transfer.js';
 import type { Segment } from '../segment/segment.js';
@@ -18,59 +18,79 @@ export class TailRewriter {
   readonly #fileManager: FileManager;
   readonly #directory: string;
   readonly #path: string;
+  readonly #newPath: string;
 
   constructor(fileManager: FileManager, directory: string) {
     this.#fileManager = fileManager;
     this.#directory = directory;
     this.#path = path.join(directory, TAIL_FILE_NAME);
+    this.#newPath = path.join(directory, NEW_TAIL_FILE_NAME);
   }
 
   /**
    * Writes the bytes of `segment` from `from` to `to` again, durably. They are the same before, after and in between.
+   * For a directory without a copy.
    */
   async rewrite(segment: Segment, from: number, to: number): Promise<void> {
     const tail: TailCopy = { segmentId: segment.segmentId, seed: segment.seed, offset: from, length: to - from };
-    await this.#withCopy('create', async (copy) => {
+    await this.#withFile(this.#path, 'create', async (copy) => {
       await copy.truncate(0);
-      await writeCopy(copy, tail, segment.file);
+      await writeCopy(copy, tail, segment.file, from);
       await copy.sync();
-      await this.#fileManager.syncDirectory(this.#directory);
-      await transfer(copy, TAIL_HEADER_LENGTH, segment.file, from, tail.length);
+      await this.#syncDirectory();
+      await putBack(copy, tail, segment);
     });
-    await segment.file.sync();
     await this.discard();
   }
 
   /** Finishes a rewrite that was interrupted, if there is a whole copy and `segments` holds its segment. */
   async redo(segments: readonly Segment[]): Promise<void> {
-    await this.#withCopy('write', async (copy) => {
+    await this.#withFile(this.#path, 'read', async (copy) => {
       const tail = await readWholeCopy(copy);
       const segment = segments.find(({ segmentId, seed }) => segmentId === tail?.segmentId && seed === tail.seed);
       if (tail === undefined || segment === undefined) return;
-      await transfer(copy, TAIL_HEADER_LENGTH, segment.file, tail.offset, tail.length);
-      await segment.file.sync();
+      // Perhaps only the cache has this copy: the process that made it may have ended, or failed, too early.
+      await this.#removeNew();
+      await this.#withFile(this.#newPath, 'create', async (fresh) => {
+        await writeCopy(fresh, tail, copy, TAIL_HEADER_LENGTH);
+        await fresh.sync();
+        await this.#fileManager.rename(this.#newPath, this.#path);
+        await this.#syncDirectory();
+        await putBack(fresh, tail, segment);
+      });
     });
     await this.discard();
   }
 
   async discard(): Promise<void> {
     await this.#fileManager.remove(this.#path);
-    await this.#fileManager.syncDirectory(this.#directory);
+    await this.#syncDirectory();
   }
 
-  async #withCopy(access: 'create' | 'write', use: (copy: FileHandle) => Promise<void>): Promise<void> {
-    const copy = await this.#fileManager.open(this.#path, { access });
+  /** A crash can leave this name beside the other one, for the same file, which must not be written in place. */
+  async #removeNew(): Promise<void> {
+    await this.#fileManager.remove(this.#newPath).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    });
+  }
+
+  #syncDirectory(): Promise<void> {
+    return this.#fileManager.syncDirectory(this.#directory);
+  }
+
+  async #withFile(name: string, access: 'create' | 'read', use: (file: FileHandle) => Promise<void>): Promise<void> {
+    const file = await this.#fileManager.open(name, { access });
     try {
-      await use(copy);
+      await use(file);
     } finally {
-      await copy.close();
+      await file.close();
     }
   }
 }
 
 /** Writes the header, the tail and its CRC-32: at once unless the tail is longer than a block, as it hardly ever is. */
-async function writeCopy(copy: FileHandle, tail: TailCopy, source: FileHandle): Promise<void> {
-  for await (const { bytes, at, crc } of blocksOf(source, tail.offset, tail.length)) {
+async function writeCopy(copy: FileHandle, tail: TailCopy, source: FileHandle, from: number): Promise<void> {
+  for await (const { bytes, at, crc } of blocksOf(source, from, tail.length)) {
     const parts: Uint8Array[] = [bytes];
     if (at === 0) parts.unshift(encodeTailHeader(tail));
     if (at + bytes.length === tail.length) parts.push(encodeCrc(crc));
@@ -90,11 +110,12 @@ async function readWholeCopy(copy: FileHandle): Promise<TailCopy | undefined> {
   return computed === stored.readUInt32LE(0) ? tail : undefined;
 }
 
-/** Copies `length` bytes block by block. */
-async function transfer(
-  source: FileHandle, from: number, target: FileHandle, to: number, length: number,
-): Promise<void> {
-  for await (const { bytes, at } of blocksOf(source, from, length)) await writeFully(target, [bytes], to + at);
+/** Writes the tail in a copy over the one in its segment, durably. */
+async function putBack(copy: FileHandle, tail: TailCopy, { file }: Segment): Promise<void> {
+  for await (const { bytes, at } of blocksOf(copy, TAIL_HEADER_LENGTH, tail.length)) {
+    await writeFully(file, [bytes], tail.offset + at);
+  }
+  await file.sync();
 }
 
 interface Block {
