@@ -9,7 +9,7 @@ import { crashTest, CrashTestFailure, type CrashTestSubject } from './support/cr
 import { WORKLOADS, type Step } from './support/workloads.js';
 
 // The budgets are numbers of cases, so that every machine tries the same ones; the cap is for slow machines.
-const RANDOM_WORKLOADS = 1_000;
+const RANDOM_WORKLOADS = 600;
 const CHOICES_PER_MOMENT = 25;
 const ONE_FAULT_IN = 4;
 const CAP_MS = 60_000;

@@ -362,7 +362,7 @@ const RECOVERY: readonly Mutation[] = [
     file: 'flow/active-segment.ts',
     find: 'environment.randomFill(bytes);',
     replace: '',
-    caughtBy: crashes('the same entries again after power losses'),
+    caughtBy: crashes('shutting down and reopening without a sync'),
   },
   {
     name: 'a checksum does not cover the place of its record',
@@ -383,7 +383,7 @@ const RECOVERY: readonly Mutation[] = [
     file: 'segment/segment-scanner.ts',
     find: "if (format.decodeEndChain(this.#window, at) !== this.#entryChain) return 'end';",
     replace: '',
-    caughtBy: crashes('the same entries again after power losses'),
+    caughtBy: crashes('shutting down and reopening without a sync'),
   },
   {
     name: "a chunk's checksum is not checked",

@@ -57,6 +57,7 @@ export class ModelledLog {
   #isDead = false;
   #violation: Violation | undefined;
   #shown: ShownEntry[] = [];
+  #lastRecovered = -1;
   #abandoned: number[] = [];
 
   constructor(
@@ -76,6 +77,7 @@ export class ModelledLog {
   /** Opens the log and checks what it shows. */
   async open(): Promise<Outcome> {
     this.#shown = [];
+    this.#lastRecovered = -1;
     this.#abandoned = [];
     const manager: LogManager = {
       shouldRecoverSegment: (segment) => this.#shouldRecover(segment.segmentId),
@@ -371,7 +373,10 @@ export class ModelledLog {
   /** Notes what an iterator shows, until it ends. Resolves with the last attempt shown, -1 if there was none. */
   async #show(entries: AsyncIterable<Entry>, from: number): Promise<number> {
     let last = -1;
-    for await (const entry of entries) last = this.model.iterated(await shownEntry(entry), from, last);
+    for await (const entry of entries) {
+      const { cuts } = this.model;
+      last = this.model.iterated(await shownEntry(entry), from, last, cuts);
+    }
     return last;
   }
 
@@ -435,7 +440,14 @@ export class ModelledLog {
 
   async #recover(entry: Entry): Promise<void> {
     if (this.#abandoned.length > 0 && this.#shown.length === 0) this.model.demanded(entry.id);
-    this.#shown.push(await shownEntry(entry));
+    const shown = await shownEntry(entry);
+    this.#shown.push(shown);
+    try {
+      this.#lastRecovered = this.model.recovered(shown, this.#lastRecovered);
+    } catch (error) {
+      // Thrown from here, the log would take it for a failure of its LogManager.
+      this.#violation ??= error as Violation;
+    }
   }
 
   async #checkpointTo(lastId: number, entries: SegmentReader): Promise<void> {

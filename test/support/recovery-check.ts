@@ -1,3 +1,4 @@
+import type { CrashPoint } from './crash-point.js';
 import { ModelledLog } from './modelled-log.js';
 import { Random } from './random.js';
 import type { ReferenceModel } from './reference-model.js';
@@ -5,16 +6,28 @@ import { randomPowerLoss } from './scenario.js';
 import type { Settings } from './settings.js';
 import type { SimulatedDisk } from './simulated-disk.js';
 
+/** What a crash has left, and what is owed of it. */
+interface Remains {
+  readonly disk: SimulatedDisk;
+  readonly model: ReferenceModel;
+}
+
 /**
  * Opens the log on a disk that a crash has left and compares it with what it owes; reads entries back,
- * writes more, crashes it again, in the middle of that, and opens it again. `model` goes along.
- * Throws a Violation. Returns how many states were opened.
+ * writes more, crashes it again, in the middle of that, and opens it again. Some openings are crashed as well.
+ * `owed` is used up. Throws a Violation. Returns how many states were opened.
  */
 export async function checkRecovery(
-  disk: SimulatedDisk, model: ReferenceModel, settings: Settings, seed: number,
+  left: SimulatedDisk, owed: ReferenceModel, settings: Settings, seed: number,
 ): Promise<number> {
   const random = new Random(seed);
   let openings = 0;
+  let remains: Remains = { disk: left, model: owed };
+  while (random.oneIn(4)) {
+    openings++;
+    remains = await crashOpening(remains, settings, random);
+  }
+  const { disk, model } = remains;
   const open = async (on: SimulatedDisk): Promise<ModelledLog> => {
     openings++;
     const log = new ModelledLog(on, model, settings, random.fork());
@@ -51,6 +64,25 @@ export async function checkRecovery(
     second.kill();
   }
   return openings;
+}
+
+/** Opens what a crash has left, and crashes it at a moment of that. */
+async function crashOpening({ disk, model }: Remains, settings: Settings, random: Random): Promise<Remains> {
+  const chosen = random.below(random.pick([10, 30, 60]));
+  let moments = 0;
+  let left: { readonly point: CrashPoint; readonly model: ReferenceModel } | undefined;
+  const remember = () => (left = { point: log.disk.crashPoint(), model: model.clone() });
+  const onStep = (): void => {
+    if (moments++ === chosen) remember();
+  };
+  const log: ModelledLog = new ModelledLog(disk, model, settings, random.fork(), { onStep });
+  model.processEnded();
+  await log.open();
+  // An opening that was through before that moment is crashed behind its end.
+  const { point, model: owed } = left ?? remember();
+  log.kill();
+  const isProcess = random.oneIn(2);
+  return { disk: isProcess ? point.processDeath(() => random.oneIn(2)) : randomPowerLoss(point, random), model: owed };
 }
 
 async function writeMore(log: ModelledLog, random: Random): Promise<void> {

@@ -76,6 +76,7 @@ export class ReferenceModel {
   #heldFrom: number | undefined;
   /** Whether entries were given up that are neither shown nor checkpointed any more. */
   #hasAbandoned = false;
+  #cuts = 0;
   #snapshot: ReferenceModel | undefined;
 
   constructor(attempts: readonly Attempt[] = [], floor = 0) {
@@ -180,6 +181,11 @@ export class ReferenceModel {
     }
   }
 
+  /** How often the log was cut since this model began. */
+  get cuts(): number {
+    return this.#cuts;
+  }
+
   /** Whether a cut is under way, or failed with its log: a crash may show that it is done. */
   get isCutting(): boolean {
     return this.#cut !== undefined;
@@ -203,6 +209,7 @@ export class ReferenceModel {
     }
     this.#floor = Math.min(this.#floor, cut.id);
     this.#cut = undefined;
+    this.#cuts++;
     this.#changed();
   }
 
@@ -247,6 +254,14 @@ export class ReferenceModel {
     }
   }
 
+  /** An opening that is still under way shows an entry behind that of attempt `previous`. Returns the entry's attempt. */
+  recovered(entry: ShownEntry, previous: number): number {
+    const { ordinal } = this.#find(entry, previous, 'recovery');
+    // A crash in the middle of a cut leaves open whether it was done, and the whole of an opening tells.
+    if (!this.isCutting) this.#keep(ordinal, entry.id, entry.positions, 'recovery had shown it');
+    return ordinal;
+  }
+
   /**
    * An opening has shown these entries, and is complete: what it has not shown must not come back.
    * With `hasAbandoned`, the LogManager has given up the segments before the first entry shown.
@@ -270,8 +285,13 @@ export class ReferenceModel {
     }
   }
 
-  /** An iterator that began at `from` shows an entry behind that of attempt `previous`. Returns the entry's attempt. */
-  iterated(entry: ShownEntry, from: number, previous: number): number {
+  /**
+   * An iterator that began at `from` shows an entry behind that of attempt `previous`, handed out when the log had been
+   * cut `cuts` times. Returns the entry's attempt.
+   */
+  iterated(entry: ShownEntry, from: number, previous: number, cuts = this.cuts): number {
+    // Its chunks were read a while later.
+    if (cuts < this.cuts && this.#attempts.some((attempt) => wasDropped(attempt, entry))) return previous;
     const { ordinal, state } = this.#find(entry, previous, 'an iterator');
     if (ordinal <= previous) throw new Violation(`an iterator showed entry ${entry.id} out of order`);
     this.#expectNoGap(from, previous, ordinal);
@@ -430,6 +450,10 @@ export class ReferenceModel {
 }
 
 /** Whether a cut drops the entry. The ids of those on their way are above all others. */
+function wasDropped(attempt: Attempt, entry: ShownEntry): boolean {
+  return attempt.reason === TRUNCATED && attempt.id === entry.id && haveEqualChunks(attempt, entry);
+}
+
 function isBehind({ ordinal, id, state }: Attempt, cut: Cut): boolean {
   if (ordinal >= cut.before || state === 'gone') return false;
   return id === undefined ? state === 'committing' : id > cut.id;
