@@ -107,7 +107,7 @@ export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
   if (maxPendingBytes < bufferBytes) {
     throw new RangeError(`maxPendingBytes (${maxPendingBytes}) must be at least bufferBytes (${bufferBytes})`);
   }
-  return {
+  const resolved: ResolvedOptions = {
     preallocateBytes,
     checkpointAfterBytes,
     bufferBytes,
@@ -119,6 +119,13 @@ export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
     fileManager: fileManager(options.fileManager ?? new NodeFileManager()),
     onRecoveryProgress: progressCallback(options.onRecoveryProgress ?? (() => undefined)),
   };
+  assertKnown(options, resolved);
+  return resolved;
+}
+
+/** A misspelt option would be one that is silently not heeded. */
+function assertKnown(options: object, known: object): void {
+  for (const name in options) if (!(name in known)) throw new TypeError(`there is no option ${show(name)}`);
 }
 
 function integer(name: string, value: unknown, least: number, most: number): number {
@@ -164,12 +171,15 @@ function progressCallback(value: unknown): NonNullable<WalOptions['onRecoveryPro
   return value as NonNullable<WalOptions['onRecoveryProgress']>;
 }
 
+const COMMIT_OPTIONS: Required<CommitOptions> = { durable: true };
+
 /** Whether a commit waits until its entry is durable. Throws a TypeError for anything but options. */
 export function isDurable(options: CommitOptions | undefined, mode: SyncMode): boolean {
   if (options === undefined) return mode === 'commit';
   if (typeof options !== 'object' || options === null) {
     throw new TypeError(`the options of a commit must be an object, not ${show(options)}`);
   }
+  assertKnown(options, COMMIT_OPTIONS);
   return options.durable === undefined ? mode === 'commit' : flag('durable', options.durable);
 }
 
