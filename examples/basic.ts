@@ -3,7 +3,8 @@ import { WriteAheadLog } from 'segmented-wal';
 const state: string[] = [];
 const log = await WriteAheadLog.recover('my-log', {
   async recover(entry) { for (const chunk of await entry.readAllChunks()) state.push(Buffer.from(chunk).toString()); },
-  async checkpointTo(lastId) { console.log(`entries up to ${lastId} must be in your own storage now`); },
+  // Store the entries, and sync: when this resolves the log forgets them. What it throws is tried again.
+  async checkpointTo(lastId) { throw new Error(`the entries up to ${lastId} are not stored anywhere else`); },
 });
 try {
   const { id, chunks } = await log.append('hello');        // durable when this resolves

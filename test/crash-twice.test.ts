@@ -18,7 +18,9 @@ import type { Call } from './support/simulated-file-manager.js';
 
 const EXPLORER = fileURLToPath(new URL('./mutant.js', import.meta.url));
 /** Those whose second crash shows what no first one does. */
-const WORKLOADS = ['first commit', 'entries around the end of a segment', 'reopening', 'a checkpoint after reopening'];
+const WORKLOADS = [
+  'first commit', 'entries around the end of a segment', 'reopening', 'abandoning segments', 'a checkpoint after reopening',
+];
 
 // In processes of their own, as the test runner slows down every promise of its own process.
 describe('a crash, and another one after going on from what it left, take nothing away', { concurrency: 2 }, () => {

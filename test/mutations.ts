@@ -51,8 +51,8 @@ const FILES: readonly Mutation[] = [
   {
     name: 'the header of a new segment is not synced',
     file: 'flow/segment-pool.ts',
-    find: 'await writeFully(file, [bytes], 0); await file.sync();',
-    replace: 'await writeFully(file, [bytes], 0);',
+    find: 'await this.#allocate(file); await file.sync();',
+    replace: 'await this.#allocate(file);',
     caughtBy: crashes('rotation'),
   },
   {
@@ -95,7 +95,7 @@ const FILES: readonly Mutation[] = [
     file: 'flow/segment-files.ts',
     find: 'if (identities.has(identity))',
     replace: 'if (false)',
-    caughtBy: twice('entries around the end of a segment'),
+    caughtBy: crashes('entries around the end of a segment'),
   },
   {
     name: 'the next segment is given the name of the live one',
@@ -135,8 +135,8 @@ const FILES: readonly Mutation[] = [
   {
     name: 'a file is closed at shutdown while it is being written',
     file: 'api/write-ahead-log.ts',
-    find: 'await this.#checkpointer.stop(closedError()); await this.#queue.landed();',
-    replace: 'await this.#checkpointer.stop(closedError());',
+    find: 'await this.#holds.idle(); await this.#queue.landed();',
+    replace: 'await this.#holds.idle();',
     caughtBy: named('shutdown', 'a lost lock fails the log at once: nothing is written, renamed or removed (memory)'),
   },
 ];
@@ -278,7 +278,7 @@ const COMMITS: readonly Mutation[] = [
   {
     name: 'those in line to write are forgotten when the log fails',
     file: 'flow/log-writer.ts',
-    find: 'if (!request.isCancelled) request.refuse(error); this.#idle?.resolve();',
+    find: 'for (const request of requests) request.refuse(error); this.#idle?.resolve();',
     replace: 'void error; this.#idle?.resolve();',
     caughtBy: named('failures-elsewhere-writing', 'a sync that fails once fails all commits from then on, and is not retried (memory)'),
   },
@@ -411,7 +411,7 @@ const RECOVERY: readonly Mutation[] = [
     file: 'segment/segment.ts',
     find: 'throw toWalError(error, `segment ${segmentId} cannot be read`, details);',
     replace: 'return 0;',
-    caughtBy: faults('reopening'),
+    caughtBy: faults('reading across recycling'),
   },
   {
     name: 'a short read is taken for the end of the file',
@@ -423,14 +423,14 @@ const RECOVERY: readonly Mutation[] = [
   {
     name: 'the tail is not rewritten',
     file: 'flow/recovery.ts',
-    find: 'if (scanner.durableUpTo < end) await tail.rewrite(segment, scanner.durableUpTo, end);',
+    find: 'if (!isProven) await tail.rewrite(segment, durableUpTo, end);',
     replace: '',
     caughtBy: crashes('reopening after the process ended'),
   },
   {
     name: 'the tail is synced instead of being rewritten',
     file: 'flow/recovery.ts',
-    find: 'if (scanner.durableUpTo < end) await tail.rewrite(segment, scanner.durableUpTo, end);',
+    find: 'if (!isProven) await tail.rewrite(segment, durableUpTo, end);',
     replace: 'await segment.file.sync();',
     caughtBy: faults('reopening after the process ended'),
   },
@@ -472,7 +472,7 @@ const RECOVERY: readonly Mutation[] = [
   {
     name: 'the copy of a tail is used although only the cache may have it',
     file: 'flow/tail-copy.ts',
-    find: 'await this.#syncDirectory(); await putBack(fresh, tail, segment);',
+    find: 'await this.#syncDirectory(); this.#assertOwned(); await putBack(fresh, tail, segment);',
     replace: 'await putBack(fresh, tail, segment);',
     caughtBy: named('crash-twice', 'a tail is written over while only the cache knows its copy, which the process before could not sync'),
   },
@@ -500,15 +500,15 @@ const RECOVERY: readonly Mutation[] = [
   {
     name: 'any copy of a tail is put back, whole or not',
     file: 'flow/tail-copy.ts',
-    find: 'return computed === stored.readUInt32LE(0) ? tail : undefined;',
-    replace: 'void computed; return tail;',
+    find: 'return computed === stored.readUInt32LE(0) ? { ...tail, crc: computed } : undefined;',
+    replace: 'return { ...tail, crc: computed };',
     caughtBy: crashes('reopening after power losses'),
   },
   {
     name: "the last segment's entries are shown before they are made durable",
     file: 'flow/recovery.ts',
-    find: 'if (scanner.durableUpTo < end) await tail.rewrite(',
-    replace: 'if (!this.shown) { this.shown = true; await this.#target.shouldRecover(segment); if (last > 0) await this.#deliver(await this.#scan(segment, lastId, end)); this.#target = { recover() {}, async shouldRecover() { return true; } }; } if (scanner.durableUpTo < end) await tail.rewrite(',
+    find: 'if (!isProven) await tail.rewrite(',
+    replace: 'if (!this.shown) { this.shown = true; await this.#target.shouldRecover(segment); if (last > 0) await this.#deliver(await this.#scan(segment, lastId, end)); this.#target = { recover() {}, async shouldRecover() { return true; } }; } if (!isProven) await tail.rewrite(',
     caughtBy: named('recovery', 'the tail is written again and synced before the manager sees any of it (memory)'),
   },
   {
@@ -516,7 +516,7 @@ const RECOVERY: readonly Mutation[] = [
     file: 'flow/recovery.ts',
     find: 'if (proven > end) ({ end, chain } = scanner);',
     replace: '',
-    caughtBy: twice('reopening'),
+    caughtBy: twice('abandoning segments'),
   },
   {
     name: 'the link of a new segment does not carry the highest id',

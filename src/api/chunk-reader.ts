@@ -22,6 +22,7 @@ export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
   readonly #segment: Segment;
   readonly #source: ChunkSource;
   #isClosed = false;
+  #isReading = false;
 
   /** @internal The segment is pinned for this reader. */
   constructor(segment: Segment, source: ChunkSource) {
@@ -41,18 +42,16 @@ export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
 
   /**
    * Reads into `target` and resolves with the number of bytes read: as many as fit and remain, 0 at the end.
-   * The data is checked only by `crcIsValid`, once all of it has been read.
+   * The data is checked only by `crcIsValid`, once all of it has been read. Await it before the next call.
    */
   async read(target: Uint8Array): Promise<number> {
     if (!(target instanceof Uint8Array)) throw new TypeError(`target must be a Uint8Array, not ${show(target)}`);
-    this.#assertOpen();
-    return this.#source.read(target);
+    return this.#reading(() => this.#source.read(target));
   }
 
   /** The bytes that remain, after the whole chunk has been checked: `WAL_CORRUPT` if it is damaged. */
   async readAll(): Promise<Uint8Array> {
-    this.#assertOpen();
-    return this.#source.readRest();
+    return this.#reading(() => this.#source.readRest());
   }
 
   /** Whether the data read is what was written. A RangeError before all of it has been read. */
@@ -89,7 +88,19 @@ export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
     await this.close();
   }
 
+  /** Each read begins where the one before it ended. */
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
+    this.#assertOpen();
+    this.#isReading = true;
+    try {
+      return await read();
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
   #assertOpen(): void {
+    if (this.#isReading) throw new TypeError('the chunk is already being read: await the call before');
     if (this.#isClosed) throw new TypeError('the chunk reader has been closed');
   }
 }

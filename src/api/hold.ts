@@ -2,7 +2,7 @@ import { show } from '../base/bytes.js';
 import { WalError } from '../base/errors.js';
 import { assertId, type EntryId } from '../contracts/entry.js';
 import type { StoredHold } from '../contracts/holds-format.js';
-import type { Holds } from '../flow/holds.js';
+import type { Holds, IdRange } from '../flow/holds.js';
 
 const MAX_NAME_LENGTH = 255;
 const DEFAULT_MAX_BYTES = 1024 * 1024 * 1024;
@@ -20,12 +20,6 @@ export interface HoldOptions {
   readonly from?: EntryId;
   /** How many bytes of checkpointed segments it may keep before it is broken. Default: those it has, or 1 GiB. */
   readonly maxBytes?: number;
-}
-
-/** The ids there are. */
-export interface IdRange {
-  readonly goneId: EntryId;
-  readonly nextId: EntryId;
 }
 
 /**
@@ -48,36 +42,43 @@ export class Hold {
     this.name = name;
   }
 
-  /** The first entry that is kept. */
+  /** The first entry that is kept. A TypeError once the hold has been released. */
   get from(): EntryId {
     return this.#stored().from;
   }
 
-  /** Whether it has kept more than it may, and keeps nothing any more. */
+  /** Whether it has kept more than it may, and keeps nothing any more. A TypeError once it has been released. */
   get isBroken(): boolean {
     return this.#stored().isBroken;
   }
 
   /**
-   * Lets go of the entries below `from`. Resolves when that is durable. A RangeError if it would move back;
-   * `WAL_HOLD_BROKEN`, `WAL_IO` or `WAL_NO_SPACE`, and then it has not moved.
+   * Lets go of the entries below `from`. Resolves when that is durable. A RangeError if it would move back,
+   * `WAL_OUT_OF_RANGE` if `from` is above the next entry's id; `WAL_HOLD_BROKEN`, `WAL_IO`, `WAL_NO_SPACE`,
+   * `WAL_CLOSED` or `WAL_FAILED`. Then it has not moved.
    */
   async advance(from: EntryId): Promise<void> {
     assertId('from', from);
-    const stored = this.#stored();
-    if (stored.isBroken) throw brokenError(stored);
-    assertForward(stored, from);
-    await this.#holds.set({ ...stored, from });
+    await this.#holds.change(this.name, (hold, { nextId }) => {
+      if (hold === undefined) throw releasedError(this.name);
+      if (hold.isBroken) throw brokenError(hold);
+      assertForward(hold, from);
+      if (from > nextId) throw futureHoldError(from, nextId);
+      return { ...hold, from };
+    });
   }
 
-  /** Ends the hold. Resolves when that is durable. Idempotent. */
+  /**
+   * Ends the hold. Resolves when that is durable. Idempotent. Rejects with `WAL_IO`, `WAL_NO_SPACE`, `WAL_CLOSED` or
+   * `WAL_FAILED`, and then it goes on.
+   */
   async release(): Promise<void> {
-    await this.#holds.delete(this.name);
+    await this.#holds.change(this.name, () => undefined);
   }
 
   #stored(): StoredHold {
     const stored = this.#holds.get(this.name);
-    if (stored === undefined) throw new TypeError(`the hold ${JSON.stringify(this.name)} has been released`);
+    if (stored === undefined) throw releasedError(this.name);
     return stored;
   }
 }
@@ -91,7 +92,7 @@ export function requestedHold(
     throw new RangeError(`the name of a hold must have 1 to ${MAX_NAME_LENGTH} characters, not ${name.length}`);
   }
   if (existing?.isBroken === true && options.from === undefined) throw brokenError(existing);
-  // What a hold wants is never gone: the ids up to there were skipped, or cut off.
+  // What a hold wants is never gone: the ids up to there were skipped.
   const from = options.from ?? Math.max(existing?.from ?? 0, goneId + 1);
   const maxBytes = options.maxBytes ?? existing?.maxBytes ?? DEFAULT_MAX_BYTES;
   assertId('from', from);
@@ -100,8 +101,16 @@ export function requestedHold(
   }
   if (existing?.isBroken === false) assertForward(existing, from);
   if (from <= goneId) throw new WalError('WAL_POSITION_GONE', `from is ${from}, but entries up to ${goneId} are gone`);
-  if (from > nextId) throw new WalError('WAL_OUT_OF_RANGE', `from is ${from}, but the next entry will be ${nextId}`);
+  if (from > nextId) throw futureHoldError(from, nextId);
   return { name, from, maxBytes, isBroken: false };
+}
+
+function futureHoldError(from: EntryId, nextId: EntryId): WalError {
+  return new WalError('WAL_OUT_OF_RANGE', `from is ${from}, but the next entry will be ${nextId}`);
+}
+
+function releasedError(name: string): TypeError {
+  return new TypeError(`the hold ${JSON.stringify(name)} has been released`);
 }
 
 function assertForward({ name, from }: StoredHold, to: EntryId): void {

@@ -1,9 +1,9 @@
 import { Serial } from '../base/async.js';
 import { show } from '../base/bytes.js';
 import { toWalError, WalError } from '../base/errors.js';
-import type { EntryId } from '../contracts/entry.js';
+import { assertId, type EntryId } from '../contracts/entry.js';
 import { LogPosition } from '../contracts/log-position.js';
-import { resolveOptions } from '../contracts/options.js';
+import { assertOptions, resolveOptions, signalOf } from '../contracts/options.js';
 import type { FileManager } from '../files/file-manager.js';
 import { lastIdBefore, viewLog, type LogView, type ViewOptions } from '../flow/log-view.js';
 import { openScanner, type LinkedSegment } from '../flow/recovery.js';
@@ -103,9 +103,14 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   }
 
   /** @internal */
-  static async open(directory: string, options?: ReadOnlyOptions): Promise<ReadOnlyLog> {
-    const { fileManager, bufferBytes } = resolveOptions(options);
-    const log = new ReadOnlyLog(directory, { fileManager, bufferBytes, onDamage: options?.onDamage });
+  static async open(directory: string, options: ReadOnlyOptions = {}): Promise<ReadOnlyLog> {
+    assertOptions('options', options);
+    const { onDamage, ...others } = options;
+    if (onDamage !== undefined && typeof onDamage !== 'function') {
+      throw new TypeError(`onDamage must be a function, not ${show(onDamage)}`);
+    }
+    const { fileManager, bufferBytes } = resolveOptions(others);
+    const log = new ReadOnlyLog(directory, { fileManager, bufferBytes, onDamage });
     await log.refresh();
     return log;
   }
@@ -160,8 +165,10 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
    * for await (const entry of reader.entries({ from: 1 })) console.log((await entry.readAllChunks()).length); // 2
    * await reader.close();
    */
-  async *entries({ from, signal }: ReadOptions = {}): AsyncGenerator<Entry, void, void> {
-    assertId(from);
+  async *entries(options: ReadOptions = {}): AsyncGenerator<Entry, void, void> {
+    const { from } = options;
+    if (from !== undefined) assertId('from', from);
+    const signal = signalOf(options);
     this.#assertOpen();
     const view = this.#view;
     const { segments } = view;
@@ -303,12 +310,6 @@ function assertNotGone(from: EntryId | undefined, oldest: LinkedSegment | undefi
   if (from === undefined || oldest === undefined || from > lastIdBefore(oldest)) return;
   const message = `entries up to ${lastIdBefore(oldest)} have been checkpointed, and ${from} is among them`;
   throw new WalError('WAL_POSITION_GONE', message, { segmentId: oldest.segment.segmentId });
-}
-
-function assertId(from: unknown): void {
-  if (from === undefined) return;
-  if (typeof from !== 'number') throw new TypeError(`from must be an entry id, not ${show(from)}`);
-  if (!Number.isSafeInteger(from) || from < 0) throw new RangeError(`from must be an entry id, not ${show(from)}`);
 }
 
 function gone({ segmentId, offset }: LogPosition): WalError {

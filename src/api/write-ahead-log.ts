@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
-import { ignoreRejection } from '../base/async.js';
 import { checkpointChannel, commitChannel, publish, recoverChannel, traced } from '../base/channels.js';
 import { systemEnvironment, type Environment } from '../base/environment.js';
 import { toWalError, WalError } from '../base/errors.js';
@@ -16,7 +15,7 @@ import { CommitQueue } from '../flow/commit-queue.js';
 import { cutAfter } from '../flow/cut.js';
 import { DirectorySync } from '../flow/directory-sync.js';
 import { EntryIterator } from '../flow/entry-iterator.js';
-import { Holds } from '../flow/holds.js';
+import { Holds, type IdRange } from '../flow/holds.js';
 import { LiveSegments } from '../flow/live-segments.js';
 import type { LogManagerOf } from '../flow/log-manager.js';
 import { closedError, LogWriter } from '../flow/log-writer.js';
@@ -103,6 +102,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   #active!: ActiveSegment;
   #writer!: LogWriter;
   #shutdown: Promise<void> | undefined;
+  /** The id behind which the log is being cut. */
+  #cutting: EntryId | undefined;
 
   private constructor(directory: string, manager: LogManager, options: ResolvedOptions, environment: Environment) {
     super();
@@ -117,6 +118,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     this.#directorySync = new DirectorySync(options.fileManager, directory, (cause) => this.#queue.fail(cause));
     this.#pool = new SegmentPool(directory, options, this.#directorySync, environment);
     this.#holds = new Holds(options.fileManager, directory, this.#directorySync, {
+      range: () => this.#idRange,
       onLess: () => this.#checkpointer.reconsider(),
       onBroken: (name, from, retainedBytes) => this.#report('holdBroken', { name, from, retainedBytes }),
     });
@@ -132,8 +134,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
         this.#segments.remove(segment);
       },
       onCheckpointed: (segment) => {
-        const bytesOf = ({ end }: Segment) => Math.max(end, options.preallocateBytes);
-        ignoreRejection(this.#holds.breakThoseAbove(this.#checkpointer.held, bytesOf));
+        this.#breakHolds();
         this.#report('checkpoint', { segmentId: segment.segmentId, lastId: segment.lastId });
       },
       onFailed: (error, segmentId, attempt, retryInMs) => {
@@ -257,7 +258,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   ): Promise<readonly CommittedEntry[]> {
     return new Promise((resolve, reject) => {
       if (!Array.isArray(entries)) throw new TypeError(`a batch must be an array of entries, not ${show(entries)}`);
-      const batch = entries.map(entryData);
+      const batch = Array.from(entries, entryData);
       const length = batch.reduce((sum, entry) => sum + entryDataLength(entry), 0);
       const durable = isDurable(options, this.#options.sync);
       if (batch.length === 0) resolve([]);
@@ -318,14 +319,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   async hold(name: string, options: HoldOptions = {}): Promise<Hold> {
     const { refusal } = this.#writer;
     if (refusal !== undefined) throw refusal;
-    const range = { goneId: this.#segments.goneId, nextId: this.#active.nextId };
-    const stored = requestedHold(name, options, this.#holds.get(name), range);
-    await this.#holds.set(stored);
-    if (this.#segments.goneId >= stored.from) {
-      // A segment went while this was stored.
-      await this.#holds.delete(name);
-      throw new WalError('WAL_POSITION_GONE', `entry ${stored.from} has just been checkpointed`);
-    }
+    await this.#holds.change(name, (hold, range) => requestedHold(name, options, hold, range));
+    this.#breakHolds();
     return new Hold(this.#holds, name);
   }
 
@@ -348,17 +343,29 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     await this.#writer.exclusively(async () => {
       const { nextId } = this.#active;
       if (id >= nextId) throw futureError('id', id, nextId);
-      for (const hold of this.#holds) if (!hold.isBroken && hold.from > id + 1) throw heldError(hold.name, hold.from);
-      await cutAfter(id, {
-        queue: this.#queue,
-        active: this.#active,
-        segments: this.#segments,
-        checkpointer: this.#checkpointer,
-        pool: this.#pool,
-        blockBytes: this.#options.bufferBytes,
-      }).catch((error: unknown) => {
-        throw toWalError(error, `the log cannot be cut behind entry ${id}`);
-      });
+      this.#cutting = id;
+      try {
+        await this.#cutAfter(id);
+      } finally {
+        this.#cutting = undefined;
+      }
+    });
+  }
+
+  async #cutAfter(id: EntryId): Promise<void> {
+    // One that is being moved may come to stand behind the cut.
+    await this.#holds.idle();
+    for (const hold of this.#holds) if (!hold.isBroken && hold.from > id + 1) throw heldError(hold.name, hold.from);
+    const parts = {
+      queue: this.#queue,
+      active: this.#active,
+      segments: this.#segments,
+      checkpointer: this.#checkpointer,
+      pool: this.#pool,
+      blockBytes: this.#options.bufferBytes,
+    };
+    await cutAfter(id, parts).catch((error: unknown) => {
+      throw toWalError(error, `the log cannot be cut behind entry ${id}`);
     });
   }
 
@@ -508,7 +515,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     try {
       await fileManager.createDirectory(this.#directory);
       this.#lock = await fileManager.lock(this.#directory, (cause) => this.#queue.fail(cause));
-      const recovered = await new Recovery(this.#directory, this.#options, this.#owner, this.#holds, opened).run();
+      const parts = { directory: this.#directory, options: this.#options, assertOwned: this.#assertOwned };
+      const recovered = await new Recovery(parts, this.#owner, this.#holds, opened).run();
       await this.#goOn(recovered, opened);
       const { entries, bytes, tornBytes, segments } = recovered;
       const durationMs = this.#environment.now() - started;
@@ -530,6 +538,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       pool: this.#pool,
       directorySync: this.#directorySync,
       blocks,
+      assertOwned: this.#assertOwned,
     };
     const buffer = await openForWriting(recovered, parts);
     opened.push(buffer.segment);
@@ -550,6 +559,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     // Before anything else is awaited: segments are checkpointed in order, and the active one may be closed soon.
     const closed = recovered.segments.filter((segment) => segment !== buffer.segment);
     this.#segments.gone(recovered.goneId);
+    this.#holds.clamp(recovered.lastId + 1);
     for (const segment of [...closed, buffer.segment]) this.#segments.add(segment);
     for (const segment of closed) {
       // The one that was the last may be too full to go on in.
@@ -574,6 +584,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     // A checkpoint may be waiting for somebody who follows.
     this.#queue.durableId.end(closedError());
     await this.#checkpointer.stop(closedError());
+    this.#holds.stop(closedError());
+    await this.#holds.idle();
     await this.#queue.landed();
     await this.#active.close();
     for (const segment of [...this.#segments, ...this.#checkpointer.held]) await segment.close();
@@ -581,9 +593,24 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     await this.#lock?.release().catch(() => undefined);
   }
 
+  readonly #assertOwned = (): void => {
+    if (this.#queue.failure !== undefined) throw this.#queue.failure;
+  };
+
+  get #idRange(): IdRange {
+    const nextId = Math.min(this.#active.nextId, (this.#cutting ?? Infinity) + 1);
+    return { goneId: Math.max(this.#segments.goneId, this.#checkpointer.releasingId), nextId };
+  }
+
+  #breakHolds(): void {
+    const bytesOf = ({ end }: Segment) => Math.max(end, this.#options.preallocateBytes);
+    void this.#holds.breakThoseAbove(this.#checkpointer.held, bytesOf);
+  }
+
   #fail(error: WalError): void {
     this.#writer?.fail(error);
     this.#pool.stop();
+    this.#holds.stop(error);
     void this.#checkpointer.stop(error);
     this.#report('failed', error);
   }

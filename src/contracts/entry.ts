@@ -85,7 +85,7 @@ export type EntryData = Uint8Array | readonly Uint8Array[];
 
 /** What `data` stands for. Throws a TypeError for anything but chunk data or an array of it. */
 export function entryData(data: ChunkData | readonly ChunkData[]): EntryData {
-  return Array.isArray(data) ? data.map(chunkBytes) : chunkBytes(data as ChunkData);
+  return Array.isArray(data) ? Array.from(data, chunkBytes) : chunkBytes(data as ChunkData);
 }
 
 /** The bytes an entry takes in its segment. Throws `WAL_TOO_LARGE` if one of its chunks is too long. */

@@ -87,9 +87,7 @@ const MIB = 1024 * KIB;
 
 /** `options` with their defaults. Throws a TypeError or RangeError that echoes the value for anything unusable. */
 export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`options must be an object, not ${show(options)}`);
-  }
+  assertOptions('options', options);
   const preallocateBytes = integer('preallocateBytes', options.preallocateBytes ?? 32 * MIB, 4 * KIB, MIB * MIB);
   const checkpointAfterBytes = integer(
     'checkpointAfterBytes', options.checkpointAfterBytes ?? Math.floor(preallocateBytes * 0.75), 1, MIB * MIB,
@@ -121,6 +119,13 @@ export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
   };
   assertKnown(options, resolved);
   return resolved;
+}
+
+/** Throws a TypeError for anything but an object. */
+export function assertOptions(name: string, options: unknown): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`${name} must be an object, not ${show(options)}`);
+  }
 }
 
 /** A misspelt option would be one that is silently not heeded. */
@@ -176,9 +181,7 @@ const COMMIT_OPTIONS: Required<CommitOptions> = { durable: true };
 /** Whether a commit waits until its entry is durable. Throws a TypeError for anything but options. */
 export function isDurable(options: CommitOptions | undefined, mode: SyncMode): boolean {
   if (options === undefined) return mode === 'commit';
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`the options of a commit must be an object, not ${show(options)}`);
-  }
+  assertOptions('the options of a commit', options);
   assertKnown(options, COMMIT_OPTIONS);
   return options.durable === undefined ? mode === 'commit' : flag('durable', options.durable);
 }

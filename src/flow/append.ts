@@ -8,8 +8,6 @@ export interface Request {
   readonly length: number;
   /** Whether it is carried out although the log is being shut down: it needs nothing more from its caller. */
   readonly isComplete: boolean;
-  /** Its caller has given up. */
-  isCancelled: boolean;
   start(): void;
   refuse(error: WalError): void;
 }
@@ -40,10 +38,6 @@ abstract class Append<Result> implements Request, CommitWaiter {
 
   get isComplete(): boolean {
     return true;
-  }
-
-  get isCancelled(): boolean {
-    return false;
   }
 
   abstract start(): void;

@@ -92,6 +92,12 @@ export class Checkpointer {
     return Math.max(this.#persisted?.lastId ?? 0, this.#held.at(-1)?.lastId ?? 0);
   }
 
+  /** Entries up to here are about to go: their owner has released their segments. */
+  get releasingId(): EntryId {
+    const releasing = [...this.#held, ...this.#segments].filter(({ lastId }) => lastId < this.#releasedBelow);
+    return releasing.at(-1)?.lastId ?? 0;
+  }
+
   /** Takes a segment that is durable to its end and will not be written again. */
   enqueue(segment: Segment): void {
     this.#segments.push(segment);

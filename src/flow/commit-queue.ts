@@ -121,7 +121,10 @@ export class CommitQueue {
 
   /** Asks for a flush of what the waiters in the buffers wait for. All requests of one moment share it. */
   request(): void {
-    this.#requestedAt ??= this.#environment.now();
+    // Those who sync, or read what is not durable yet, are no commits.
+    if (this.#requestedAt === undefined && this.#buffers.at(-1)?.hasWaiters === true) {
+      this.#requestedAt = this.#environment.now();
+    }
     if (this.#failure !== undefined) this.#rejectCommits(this.#failure);
     else if (!this.#isFlying && !this.#scheduled) {
       const isBlocking = this.#options.blockingFlush;
@@ -243,8 +246,12 @@ export class CommitQueue {
     const { file } = buffer.segment;
     if (this.#options.blockingFlush && canBlock(file)) {
       try {
-        if (flush.patch !== undefined) writeFullyBlocking(file, [flush.patch.bytes], flush.patch.offset);
-        writeFullyBlocking(file, flush.parts, flush.offset);
+        const write = (): void => {
+          if (flush.patch !== undefined) writeFullyBlocking(file, [flush.patch.bytes], flush.patch.offset);
+          writeFullyBlocking(file, flush.parts, flush.offset);
+        };
+        if (flushChannel.hasSubscribers) flushChannel.traceSync(write, this.#describe(flush, true));
+        else write();
       } catch (error) {
         this.fail(error);
         return;

@@ -4,30 +4,50 @@ import { toWalError, WalError } from '../base/errors.js';
 import { decodeHolds, encodeHolds, type StoredHold } from '../contracts/holds-format.js';
 import type { EntryId } from '../contracts/entry.js';
 import { HOLDS_FILE_NAME, NEW_HOLDS_FILE_NAME } from '../contracts/segment-name.js';
-import type { FileManager } from '../files/file-manager.js';
+import type { FileHandle, FileManager } from '../files/file-manager.js';
 import { readFully, writeFully } from '../files/transfer.js';
 import type { Segment } from '../segment/segment.js';
 import type { DirectorySync } from './directory-sync.js';
 
+/** The ids of the entries there are. */
+export interface IdRange {
+  /** Entries up to here are gone, or about to go. */
+  readonly goneId: EntryId;
+  /** The id that the next entry gets. */
+  readonly nextId: EntryId;
+}
+
 export interface HoldsEvents {
+  /** What may be held now. */
+  range(): IdRange;
   /** Somebody wants less than before. */
   onLess(): void;
   /** A hold has kept more than it may. */
   onBroken(name: string, from: EntryId, retainedBytes: number): void;
 }
 
+/** What is to become of a hold; undefined if it is to end. Throws what its caller is to be told instead. */
+export type HoldChange = (hold: StoredHold | undefined, range: IdRange) => StoredHold | undefined;
+
 /**
  * Who wants to read entries that are checkpointed, by name. What they want is durable, and so is up to where the log
  * is checkpointed while somebody wants more: without holds there is no such file.
+ *
+ * What is wanted more counts at once, what is wanted less only when that is durable: a crash must not bring back a hold
+ * on entries that are gone.
  */
 export class Holds {
   readonly #fileManager: FileManager;
   readonly #directory: string;
   readonly #directorySync: DirectorySync;
   readonly #events: HoldsEvents;
-  readonly #holds = new Map<string, StoredHold>();
+  /** As they are on the disk. */
+  #holds: ReadonlyMap<string, StoredHold> = new Map();
+  /** Those that are being stored. */
+  readonly #wanted = new Set<StoredHold>();
   readonly #serial = new Serial();
   #checkpointedId: EntryId = 0;
+  #stopReason: WalError | undefined;
 
   constructor(fileManager: FileManager, directory: string, directorySync: DirectorySync, events: HoldsEvents) {
     this.#fileManager = fileManager;
@@ -41,7 +61,13 @@ export class Holds {
     const stored = decodeHolds(await this.#read());
     if (stored === undefined) throw new WalError('WAL_CORRUPT', `${HOLDS_FILE_NAME} is damaged`);
     this.#checkpointedId = stored.checkpointedId;
-    for (const hold of stored.holds) this.#holds.set(hold.name, hold);
+    this.#holds = new Map(stored.holds.map((hold) => [hold.name, hold]));
+  }
+
+  /** The log has lost its last entries, which need not have been durable: a hold behind them wants those to come. */
+  clamp(nextId: EntryId): void {
+    const clamped = [...this.#holds.values()].map((hold) => ({ ...hold, from: Math.min(hold.from, nextId) }));
+    this.#holds = new Map(clamped.map((hold) => [hold.name, hold]));
   }
 
   /** Entries up to here were safe outside when the log was opened. */
@@ -53,107 +79,133 @@ export class Holds {
     return this.#holds.get(name);
   }
 
-  [Symbol.iterator](): Iterator<StoredHold> {
-    return this.#holds.values();
+  *[Symbol.iterator](): Iterator<StoredHold> {
+    yield* this.#holds.values();
+    yield* this.#wanted;
   }
 
   /** The lowest id that is held; Infinity if none is. */
   get lowestId(): number {
-    const ids = [...this.#holds.values()].map(({ from, isBroken }) => (isBroken ? Infinity : from));
-    return Math.min(Infinity, ...ids);
+    let lowest = Infinity;
+    for (const { from, isBroken } of this) if (!isBroken && from < lowest) lowest = from;
+    return lowest;
   }
 
   /** The names of the holds that want entries of `segment`. */
   namesWanting(segment: Segment): string[] {
-    const wanting = [...this.#holds.values()].filter(({ from, isBroken }) => !isBroken && from <= segment.lastId);
-    return wanting.map(({ name }) => name);
+    const wanting = [...this].filter(({ from, isBroken }) => !isBroken && from <= segment.lastId);
+    return [...new Set(wanting.map(({ name }) => name))];
   }
 
   wants(segment: Segment): boolean {
     return segment.lastId >= this.lowestId;
   }
 
-  /** Adds or changes a hold. Resolves when that is durable. */
-  async set(hold: StoredHold): Promise<void> {
-    const before = this.#holds.get(hold.name);
-    this.#holds.set(hold.name, hold);
+  /** Makes a change to a hold, one after the other. Resolves when it is durable; if it rejects nothing has changed. */
+  async change(name: string, change: HoldChange): Promise<StoredHold | undefined> {
+    const wanted = change(this.#holds.get(name), this.#events.range());
+    if (wanted !== undefined) this.#wanted.add(wanted);
     try {
-      await this.#store();
-    } catch (error) {
-      // Unless it was broken meanwhile, which must stay so.
-      if (this.#holds.get(hold.name) === hold) {
-        if (before === undefined) this.#holds.delete(hold.name);
-        else this.#holds.set(hold.name, before);
-      }
-      throw error;
+      const [before, after] = await this.#serial.run(() => this.#change(name, change));
+      if (after !== before) this.#events.onLess();
+      return after;
+    } finally {
+      if (wanted !== undefined) this.#wanted.delete(wanted);
     }
-    this.#events.onLess();
-  }
-
-  /** Removes a hold. Resolves when that is durable. */
-  async delete(name: string): Promise<void> {
-    const before = this.#holds.get(name);
-    if (before === undefined) return;
-    this.#holds.delete(name);
-    try {
-      await this.#store();
-    } catch (error) {
-      this.#holds.set(name, before);
-      throw error;
-    }
-    this.#events.onLess();
   }
 
   async checkpointed(id: EntryId): Promise<void> {
-    this.#checkpointedId = Math.max(this.#checkpointedId, id);
-    await this.#store();
+    await this.#serial.run(() => this.#store(this.#holds, Math.max(this.#checkpointedId, id)));
   }
 
-  /** Breaks the holds that keep more than they may of `segments`, which are checkpointed. */
+  /**
+   * Breaks the holds that keep more than they may of `segments`, which are checkpointed. One that cannot be stored as
+   * broken goes on until the next time.
+   */
   async breakThoseAbove(segments: readonly Segment[], bytesOf: (segment: Segment) => number): Promise<void> {
-    for (const name of [...this.#holds.keys()]) {
-      // It may have changed while another one was stored.
-      const hold = this.#holds.get(name);
-      if (hold === undefined || hold.isBroken) continue;
+    for (const name of this.#holds.keys()) {
       let retained = 0;
-      for (const segment of segments) if (segment.lastId >= hold.from) retained += bytesOf(segment);
-      if (retained <= hold.maxBytes) continue;
-      // In force at once, whether it can be stored or not: the disk must not fill up.
-      this.#holds.set(name, { ...hold, isBroken: true });
-      this.#events.onBroken(name, hold.from, retained);
-      this.#events.onLess();
-      await this.#store();
+      const breaking = (hold: StoredHold | undefined): StoredHold | undefined => {
+        retained = hold === undefined ? 0 : retainedBytes(hold, segments, bytesOf);
+        return hold === undefined || retained <= hold.maxBytes ? hold : { ...hold, isBroken: true };
+      };
+      try {
+        const [before, after] = await this.#serial.run(() => this.#change(name, breaking));
+        if (after === before || after === undefined) continue;
+        this.#events.onBroken(name, after.from, retained);
+        this.#events.onLess();
+      } catch {
+        // The hold goes on: nothing of it may go before that is durable.
+      }
     }
   }
 
+  /** Resolves when no change is being stored. */
+  idle(): Promise<void> {
+    return this.#serial.idle();
+  }
+
+  /** Writes nothing from here on: the directory may belong to somebody else. */
+  stop(reason: WalError): void {
+    this.#stopReason ??= reason;
+  }
+
+  async #change(name: string, change: HoldChange): Promise<[StoredHold | undefined, StoredHold | undefined]> {
+    const before = this.#holds.get(name);
+    const after = change(before, this.#events.range());
+    if (after === before) return [before, after];
+    const holds = new Map(this.#holds);
+    if (after === undefined) holds.delete(name);
+    else holds.set(name, after);
+    await this.#store(holds, this.#checkpointedId);
+    return [before, after];
+  }
+
   /** Writes a new file beside the old one and puts it in its place. */
-  #store(): Promise<void> {
-    return this.#serial.run(async () => {
-      const target = path.join(this.#directory, HOLDS_FILE_NAME);
-      const fresh = path.join(this.#directory, NEW_HOLDS_FILE_NAME);
-      const holds = [...this.#holds.values()];
-      try {
-        // A crash can leave this name beside the other one, for the same file, which must not be written in place.
-        await this.#fileManager.remove(fresh).catch((error: unknown) => {
-          if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-        });
-        const file = await this.#fileManager.open(fresh, { access: 'create' });
-        try {
-          await writeFully(file, [encodeHolds({ checkpointedId: this.#checkpointedId, holds })], 0);
-          await file.sync();
-        } finally {
-          await file.close();
-        }
-        await this.#fileManager.rename(fresh, target);
-        await this.#directorySync.sync();
-      } catch (error) {
-        throw toWalError(error, `${HOLDS_FILE_NAME} cannot be written`);
-      }
+  async #store(holds: ReadonlyMap<string, StoredHold>, checkpointedId: EntryId): Promise<void> {
+    const bytes = encodeHolds({ checkpointedId, holds: [...holds.values()] });
+    try {
+      await this.#writeNew(async (file) => {
+        await writeFully(file, [bytes], 0);
+        await file.sync();
+      });
+      this.#assertRunning();
+      await this.#fileManager.rename(this.#path(NEW_HOLDS_FILE_NAME), this.#path(HOLDS_FILE_NAME));
+      await this.#directorySync.sync();
+    } catch (error) {
+      throw toWalError(error, `${HOLDS_FILE_NAME} cannot be written`);
+    }
+    this.#holds = holds;
+    this.#checkpointedId = checkpointedId;
+    // On a full disk the next one has room in its place: a hold that cannot be ended would keep the disk full for ever.
+    await this.#writeNew((file) => writeFully(file, [bytes], 0)).catch(() => undefined);
+  }
+
+  async #writeNew(write: (file: FileHandle) => Promise<void>): Promise<void> {
+    this.#assertRunning();
+    const fresh = this.#path(NEW_HOLDS_FILE_NAME);
+    // A crash can leave this name beside the other one, for the same file, which must not be written in place.
+    await this.#fileManager.remove(fresh).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     });
+    const file = await this.#fileManager.open(fresh, { access: 'create' });
+    try {
+      await write(file);
+    } finally {
+      await file.close();
+    }
+  }
+
+  #assertRunning(): void {
+    if (this.#stopReason !== undefined) throw this.#stopReason;
+  }
+
+  #path(name: string): string {
+    return path.join(this.#directory, name);
   }
 
   async #read(): Promise<Buffer> {
-    const file = await this.#fileManager.open(path.join(this.#directory, HOLDS_FILE_NAME), { access: 'read' });
+    const file = await this.#fileManager.open(this.#path(HOLDS_FILE_NAME), { access: 'read' });
     try {
       const bytes = Buffer.alloc(await file.size());
       await readFully(file, bytes, 0);
@@ -162,4 +214,13 @@ export class Holds {
       await file.close();
     }
   }
+}
+
+/** How many bytes of `segments` a hold keeps; a broken one keeps none. */
+function retainedBytes(
+  { from, isBroken }: StoredHold, segments: readonly Segment[], bytesOf: (segment: Segment) => number,
+): number {
+  let bytes = 0;
+  if (!isBroken) for (const segment of segments) if (segment.lastId >= from) bytes += bytesOf(segment);
+  return bytes;
 }

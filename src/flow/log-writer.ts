@@ -102,13 +102,12 @@ export class LogWriter implements AppendTarget {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       const abort = () => {
-        request.isCancelled = true;
+        this.#requests.splice(this.#requests.indexOf(request, this.#head), 1);
         reject(signal?.reason as Error);
       };
       const request: Request = {
         length: EMPTY_ENTRY_LENGTH,
         isComplete,
-        isCancelled: false,
         start: () => {
           signal?.removeEventListener('abort', abort);
           const id = this.#active.nextId++;
@@ -132,7 +131,6 @@ export class LogWriter implements AppendTarget {
       this.#submit({
         length: Infinity,
         isComplete: false,
-        isCancelled: false,
         start: () => {
           this.#active.whenSealed().then(resolve, reject);
         },
@@ -166,7 +164,6 @@ export class LogWriter implements AppendTarget {
       this.#submit({
         length: 0,
         isComplete: false,
-        isCancelled: false,
         start: () => {
           this.#task = task().then(resolve, reject).finally(() => {
             this.#task = undefined;
@@ -186,9 +183,9 @@ export class LogWriter implements AppendTarget {
       this.#submit({
         length: 0,
         isComplete: true,
-        isCancelled: false,
         start: () => void this.#queue.sync().then(resolve, reject),
-        refuse: reject,
+        // That there is no next segment keeps nobody from syncing this one.
+        refuse: () => void this.#queue.sync().then(resolve, reject),
       });
     });
   }
@@ -237,9 +234,9 @@ export class LogWriter implements AppendTarget {
     this.#active.changeIfFull();
     while (this.#isFree && this.#head < this.#requests.length) {
       const request = this.#requests[this.#head];
-      if (!request.isCancelled && !this.#hasRoom(request.length)) break;
+      if (!this.#hasRoom(request.length)) break;
       this.#head++;
-      if (!request.isCancelled) request.start();
+      request.start();
     }
     // Dropping them in bulk costs nothing per request; keeping them all would keep their data.
     if (this.#head * 2 >= this.#requests.length) {
@@ -255,7 +252,7 @@ export class LogWriter implements AppendTarget {
       const request = this.#requests[this.#head];
       if (this.#active.fits(request.length)) break;
       this.#head++;
-      if (!request.isCancelled) request.refuse(error);
+      request.refuse(error);
     }
     if (this.#head < this.#requests.length) this.pump();
     else this.#finishIfIdle();
@@ -266,7 +263,7 @@ export class LogWriter implements AppendTarget {
     const requests = this.#requests.slice(this.#head);
     this.#requests = [];
     this.#head = 0;
-    for (const request of requests) if (!request.isCancelled) request.refuse(error);
+    for (const request of requests) request.refuse(error);
     this.#idle?.resolve();
   }
 
@@ -278,11 +275,10 @@ export class LogWriter implements AppendTarget {
   async close(environment: Environment): Promise<void> {
     this.#isClosed = true;
     const closed = closedError();
-    for (const request of this.#requests.slice(this.#head)) {
-      if (request.isComplete || request.isCancelled) continue;
-      request.isCancelled = true;
-      request.refuse(closed);
-    }
+    const waiting = this.#requests.slice(this.#head);
+    this.#requests = waiting.filter(({ isComplete }) => isComplete);
+    this.#head = 0;
+    for (const request of waiting) if (!request.isComplete) request.refuse(closed);
     if (this.#open?.isComplete === false) await this.rollback(this.#open);
     await this.#task;
     this.#idle = deferred();

@@ -20,11 +20,16 @@ export interface OpeningParts {
   readonly pool: SegmentPool;
   readonly directorySync: DirectorySync;
   readonly blocks: BlockPool;
+  /** Throws once the directory may belong to somebody else: before each change of a name. */
+  assertOwned(this: void): void;
 }
 
 /** Where a recovered log goes on: in its last segment if that has room, else in a new one. */
 export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Promise<SegmentBuffer> {
-  for (const name of log.aliases) await parts.options.fileManager.remove(path.join(parts.directory, name));
+  for (const name of log.aliases) {
+    parts.assertOwned();
+    await parts.options.fileManager.remove(path.join(parts.directory, name));
+  }
   // The process before this one may have ended between a rename and its sync. A spare must not be written to
   // while the disk may still know it by another name, nor while it has two.
   const spares = await renameSpares(log, parts);
@@ -41,11 +46,13 @@ export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Pr
 }
 
 /** Gives every spare file a spare's name: under a segment's it would later be taken for that segment, emptied. */
-async function renameSpares({ spares }: RecoveredLog, { options, directory }: OpeningParts): Promise<string[]> {
+async function renameSpares({ spares }: RecoveredLog, parts: OpeningParts): Promise<string[]> {
+  const { options, directory, assertOwned } = parts;
   const names = new Set(spares);
   for (const name of spares) {
     const parsed = parseSegmentName(name);
     if (parsed === undefined || parsed.checkpointed) continue;
+    assertOwned();
     const spare = checkpointedName(parsed.id);
     await options.fileManager.rename(path.join(directory, name), path.join(directory, spare));
     names.delete(name);

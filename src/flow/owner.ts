@@ -1,3 +1,4 @@
+import { ignoreRejection } from '../base/async.js';
 import { show } from '../base/bytes.js';
 import { WalError } from '../base/errors.js';
 import { SegmentReader, type Entry } from '../segment/segment-reader.js';
@@ -50,9 +51,11 @@ export class Owner<Log> implements RecoveryTarget {
     if (segment.isAbandoned || segment.lastId === 0) return;
     const scanner = await SegmentScanner.openDurable(segment, this.#blockBytes);
     const reader = new SegmentReader(scanner, segment.durableEnd);
+    // Before the manager is called, which may be what aborts it.
+    const aborted = whenAborted(signal);
     try {
       signal.throwIfAborted();
-      await Promise.race([this.#manager.checkpointTo(segment.lastId, reader, log), whenAborted(signal)]);
+      await Promise.race([this.#manager.checkpointTo(segment.lastId, reader, log), aborted]);
     } catch (error) {
       throw managerError('checkpointTo', error, segment);
     } finally {
@@ -78,9 +81,11 @@ function managerError(method: string, cause: unknown, { segmentId }: { segmentId
   return new WalError('WAL_LOG_MANAGER_FAILED', `the LogManager's ${method} failed: ${reason}`, { cause, segmentId });
 }
 
-/** Rejects when `signal` is aborted. */
+/** Rejects when `signal` is aborted, whether anybody waits for that or not. */
 function whenAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
+  const aborted = new Promise<never>((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
   });
+  ignoreRejection(aborted);
+  return aborted;
 }

@@ -31,6 +31,12 @@ export interface RecoveryReport {
   readonly durationMs: number;
 }
 
+export interface RecoveryParts {
+  readonly directory: string;
+  readonly options: ResolvedOptions;
+  assertOwned(this: void): void;
+}
+
 /** What recovery asks the log's owner. */
 export interface RecoveryTarget {
   shouldRecover(segment: RecoveredSegment): Promise<boolean>;
@@ -63,16 +69,21 @@ export class Recovery {
   readonly #target: RecoveryTarget;
   readonly #holds: Holds;
   readonly #opened: Closable[];
+  readonly #assertOwned: () => void;
   #entries = 0;
   #bytesRead = 0;
   #totalBytes = 0;
 
-  /** Every file that is opened is added to `opened`, for the caller to close what it does not go on using. */
+  /**
+   * Every file that is opened is added to `opened`, for the caller to close what it does not go on using. `assertOwned`
+   * throws once the directory may belong to somebody else.
+   */
   constructor(
-    directory: string, options: ResolvedOptions, target: RecoveryTarget, holds: Holds, opened: Closable[],
+    { directory, options, assertOwned }: RecoveryParts, target: RecoveryTarget, holds: Holds, opened: Closable[],
   ) {
     this.#directory = directory;
     this.#options = options;
+    this.#assertOwned = assertOwned;
     this.#target = target;
     this.#holds = holds;
     this.#opened = opened;
@@ -81,7 +92,7 @@ export class Recovery {
   async run(): Promise<RecoveredLog> {
     const { fileManager } = this.#options;
     const files = await readSegmentFiles(fileManager, this.#directory, this.#opened);
-    const tail = new TailRewriter(fileManager, this.#directory);
+    const tail = new TailRewriter(fileManager, this.#directory, this.#assertOwned);
     if (files.hasHolds) await this.#holds.load();
     if (files.hasTailCopy) await tail.redo(files.segments);
     const { chain, unused } = await linkSegments(files, this.#options.bufferBytes);
@@ -92,7 +103,7 @@ export class Recovery {
       segment.isCheckpointed = this.#holds.checkpointedId > goneBefore(chain[i]);
       lastId = await this.#recoverClosed(segment, chain[i + 1].link, lastId);
     }
-    const last = chain.at(-1)?.segment;
+    const last = chain.at(-1);
     const end = last === undefined ? EMPTY_LOG : await this.#recoverLast(last, tail, lastId);
     return {
       ...end,
@@ -111,8 +122,7 @@ export class Recovery {
     if (segment.isCheckpointed) return this.#passOver(segment, next, lastId);
     if (!(await this.#target.shouldRecover(segment))) {
       segment.isAbandoned = true;
-      segment.lastId = next?.lastId ?? lastId;
-      return segment.lastId;
+      return this.#passOver(segment, next, lastId);
     }
     const scanner = await this.#scan(segment, lastId, next?.previousEnd);
     await this.#deliver(scanner);
@@ -139,8 +149,9 @@ export class Recovery {
    * Recovers the last segment. Where the log ends, and that what it holds is durable, is settled before
    * anything in it is shown: what the owner has been shown must still be there after the next crash.
    */
-  async #recoverLast(segment: Segment, tail: TailRewriter, lastId: EntryId): Promise<LogEnd> {
+  async #recoverLast({ segment, link }: LinkedSegment, tail: TailRewriter, lastId: EntryId): Promise<LogEnd> {
     const scanner = await this.#scan(segment, lastId, undefined);
+    if ((scanner.link === undefined) !== (link === undefined)) throw changedError(segment);
     // A link behind the last entry is written over when the log goes on: it has told what it had to tell.
     let { end, chain } = scanner;
     let last = 0;
@@ -155,16 +166,27 @@ export class Recovery {
       if (proven > scanner.end) throw damaged(segment, scanner.end, scanner.lastId);
       // A link that something behind it vouches for must stay: torn in a crash, it would look like damage.
       if (proven > end) ({ end, chain } = scanner);
-      if (scanner.durableUpTo < end) await tail.rewrite(segment, scanner.durableUpTo, end);
-    } else {
-      await segment.file.sync();
     }
-    const isWanted = await this.#target.shouldRecover(segment);
-    if (!isWanted) segment.isAbandoned = true;
-    else if (last > 0) await this.#deliver(await this.#scan(segment, lastId, end));
+    // Nothing in format 0 says how much was durable.
+    const durableUpTo = segment.formatVersion === 0 ? segment.start : scanner.durableUpTo;
+    const isProven = durableUpTo >= end;
+    if (!isProven) await tail.rewrite(segment, durableUpTo, end);
+    segment.isAbandoned = !(await this.#target.shouldRecover(segment));
+    if (!isProven || !segment.isAbandoned) await this.#deliverLast(segment, lastId, { end, chain });
     segment.end = segment.durableEnd = end;
     segment.lastId = last;
     return { end, chain, lastId: scanner.lastId, tornBytes: scanner.tornBytes };
+  }
+
+  /**
+   * Reads the last segment once more, up to where the log ends. After a failed sync the cache can drop what it
+   * showed before: then the disk has something else, and the next opening will see that.
+   */
+  async #deliverLast(segment: Segment, lastId: EntryId, { end, chain }: Pick<LogEnd, 'end' | 'chain'>): Promise<void> {
+    const scanner = await this.#scan(segment, lastId, end);
+    if (segment.isAbandoned) while ((await scanner.next()) !== undefined);
+    else await this.#deliver(scanner);
+    if (scanner.end !== end || scanner.chain !== chain) throw changedError(segment);
   }
 
   #scan(segment: Segment, lastId: EntryId, end: number | undefined): Promise<SegmentScanner> {
@@ -188,10 +210,17 @@ export class Recovery {
 
   #report(count: number): void {
     this.#bytesRead += count;
-    this.#options.onRecoveryProgress({
-      bytesRead: this.#bytesRead, totalBytes: Math.max(this.#totalBytes, this.#bytesRead), entries: this.#entries,
-    });
+    const [bytesRead, totalBytes] = [this.#bytesRead, Math.max(this.#totalBytes, this.#bytesRead)];
+    try {
+      this.#options.onRecoveryProgress({ bytesRead, totalBytes, entries: this.#entries });
+    } catch (cause) {
+      throw new WalError('WAL_LOG_MANAGER_FAILED', 'onRecoveryProgress failed', { cause });
+    }
   }
+}
+
+function changedError({ segmentId }: Segment): WalError {
+  return new WalError('WAL_IO', `segment ${segmentId} changed while it was read`, { segmentId });
 }
 
 /** Begins to read a segment, behind entries up to `lastId`. `end` is where it is known to end. */

@@ -172,9 +172,10 @@ export class SegmentPool {
     const bytes = encodeHeader(segmentId, salt, this.#options.versionInfo);
     try {
       await this.#withFile(name, 'write', async (file) => {
-        await this.#allocate(file);
         this.#assertRunning();
+        // Before the size changes: who still reads the file's last life takes that for damage otherwise.
         await writeFully(file, [bytes], 0);
+        await this.#allocate(file);
         await file.sync();
       });
     } catch (error) {

@@ -17,12 +17,15 @@ const BLOCK_BYTES = 1024 * 1024;
 export class TailRewriter {
   readonly #fileManager: FileManager;
   readonly #directory: string;
+  readonly #assertOwned: () => void;
   readonly #path: string;
   readonly #newPath: string;
 
-  constructor(fileManager: FileManager, directory: string) {
+  /** `assertOwned` throws once the directory may belong to somebody else. */
+  constructor(fileManager: FileManager, directory: string, assertOwned: () => void) {
     this.#fileManager = fileManager;
     this.#directory = directory;
+    this.#assertOwned = assertOwned;
     this.#path = path.join(directory, TAIL_FILE_NAME);
     this.#newPath = path.join(directory, NEW_TAIL_FILE_NAME);
   }
@@ -32,12 +35,14 @@ export class TailRewriter {
    * For a directory without a copy.
    */
   async rewrite(segment: Segment, from: number, to: number): Promise<void> {
+    this.#assertOwned();
     const tail: TailCopy = { segmentId: segment.segmentId, seed: segment.seed, offset: from, length: to - from };
     await this.#withFile(this.#path, 'create', async (copy) => {
       await copy.truncate(0);
       await writeCopy(copy, tail, segment.file, from);
       await copy.sync();
       await this.#syncDirectory();
+      this.#assertOwned();
       await putBack(copy, tail, segment);
     });
     await this.discard();
@@ -52,10 +57,14 @@ export class TailRewriter {
       // Perhaps only the cache has this copy: the process that made it may have ended, or failed, too early.
       await this.#removeNew();
       await this.#withFile(this.#newPath, 'create', async (fresh) => {
-        await writeCopy(fresh, tail, copy, TAIL_HEADER_LENGTH);
+        const crc = await writeCopy(fresh, tail, copy, TAIL_HEADER_LENGTH);
+        // After a failed sync the cache can drop what it showed a moment ago.
+        if (crc !== tail.crc) throw new Error(`${TAIL_FILE_NAME} changed while it was read`);
         await fresh.sync();
+        this.#assertOwned();
         await this.#fileManager.rename(this.#newPath, this.#path);
         await this.#syncDirectory();
+        this.#assertOwned();
         await putBack(fresh, tail, segment);
       });
     });
@@ -63,12 +72,14 @@ export class TailRewriter {
   }
 
   async discard(): Promise<void> {
+    this.#assertOwned();
     await this.#fileManager.remove(this.#path);
     await this.#syncDirectory();
   }
 
   /** A crash can leave this name beside the other one, for the same file, which must not be written in place. */
   async #removeNew(): Promise<void> {
+    this.#assertOwned();
     await this.#fileManager.remove(this.#newPath).catch((error: unknown) => {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     });
@@ -88,17 +99,20 @@ export class TailRewriter {
   }
 }
 
-/** Writes the header, the tail and its CRC-32: at once unless the tail is longer than a block, as it hardly ever is. */
-async function writeCopy(copy: FileHandle, tail: TailCopy, source: FileHandle, from: number): Promise<void> {
+/** Writes the header, the tail and its CRC-32, at once if the tail fits a block, as it mostly does. Returns the CRC. */
+async function writeCopy(copy: FileHandle, tail: TailCopy, source: FileHandle, from: number): Promise<number> {
+  let total = 0;
   for await (const { bytes, at, crc } of blocksOf(source, from, tail.length)) {
     const parts: Uint8Array[] = [bytes];
     if (at === 0) parts.unshift(encodeTailHeader(tail));
     if (at + bytes.length === tail.length) parts.push(encodeCrc(crc));
     await writeFully(copy, parts, at === 0 ? 0 : TAIL_HEADER_LENGTH + at);
+    total = crc;
   }
+  return total;
 }
 
-async function readWholeCopy(copy: FileHandle): Promise<TailCopy | undefined> {
+async function readWholeCopy(copy: FileHandle): Promise<(TailCopy & { readonly crc: number }) | undefined> {
   const header = Buffer.alloc(TAIL_HEADER_LENGTH);
   await readFully(copy, header, 0);
   const tail = decodeTailHeader(header);
@@ -107,7 +121,7 @@ async function readWholeCopy(copy: FileHandle): Promise<TailCopy | undefined> {
   await readFully(copy, stored, TAIL_HEADER_LENGTH + tail.length);
   let computed = 0;
   for await (const { crc } of blocksOf(copy, TAIL_HEADER_LENGTH, tail.length)) computed = crc;
-  return computed === stored.readUInt32LE(0) ? tail : undefined;
+  return computed === stored.readUInt32LE(0) ? { ...tail, crc: computed } : undefined;
 }
 
 /** Writes the tail in a copy over the one in its segment, durably. */

@@ -157,13 +157,16 @@ export class SegmentScanner {
     await this.fill();
     if (!this.#has(format.LINK_LENGTH)) return;
     const link = this.#decodeLink();
-    if (link === undefined) return;
-    this.link = link;
-    this.#acceptLink(link);
+    if (link !== undefined) this.#acceptFirstLink(link);
   }
 
   #decodeLink() {
     return format.decodeLink(this.#window, this.#at - this.#windowStart, this.segment.seed, this.#at);
+  }
+
+  #acceptFirstLink(link: format.Link & { readonly chain: number }): void {
+    this.link = link;
+    this.#acceptLink(link);
   }
 
   #acceptLink(link: format.Link & { readonly chain: number }): void {
@@ -201,9 +204,13 @@ export class SegmentScanner {
     return undefined;
   }
 
-  /** A link behind the first: the log was recovered, or shut down, here. */
+  /** A link behind the first: the log was recovered, or shut down, here. Or a first one that came late. */
   #innerLink(): Step | undefined {
     const link = this.#decodeLink();
+    if (link !== undefined && this.#at === this.segment.start) {
+      this.#acceptFirstLink(link);
+      return undefined;
+    }
     const isHere = link?.previousSegmentId === this.segment.segmentId && link.previousEnd === this.#at;
     if (link === undefined || !isHere || link.previousChain !== this.chain) return 'end';
     this.#acceptLink(link);
