@@ -8,13 +8,12 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LogVoid, WriteAheadLog, type LogManager, type WalOptions } from '../src/index.js';
 import { ROOT } from './example-project.js';
-import { text, withTemporaryDirectory } from './helpers.js';
+import { text } from './helpers.js';
 
 const BIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
-const FIXTURES = fileURLToPath(new URL('../../test/fixtures/okaywal-v0', import.meta.url));
 const COMMANDS = ['inspect', 'verify', 'dump', 'tail', 'repair', 'import', 'bench'];
 const SMALL: WalOptions = { preallocateBytes: 4096, checkpointAfterBytes: 2048, bufferBytes: 4096, maxPendingBytes: 1024 * 1024 };
-const ENTRIES = 40;
+const ENTRIES = 50;
 
 /** Keeps every entry in the log. */
 const keepAll: LogManager = {
@@ -43,7 +42,28 @@ interface Verdict {
   readonly state: string;
   readonly entries: number;
   readonly tornBytes: number;
-  readonly damage: readonly { readonly segmentId: number; readonly offset: number; readonly lost: string }[];
+  readonly damage: readonly {
+    readonly segmentId: number; readonly offset: number; readonly lost: string; readonly fromId?: number; readonly toId?: number;
+  }[];
+}
+
+interface ShownSegment {
+  readonly segmentId: number;
+  readonly name: string;
+  readonly state: string;
+  readonly entries: number;
+  readonly ids: readonly [number, number];
+}
+
+function lostBetween({ ids: [from, to] }: ShownSegment): string {
+  return `entries ${from} to ${to} are lost`;
+}
+
+/** The files without entries. */
+interface Idle {
+  readonly spares: readonly string[];
+  readonly empty: readonly string[];
+  readonly unreadable: readonly string[];
 }
 
 interface DumpedEntry {
@@ -73,9 +93,19 @@ function flipByte(file: string, offset: number): void {
   fs.writeFileSync(file, bytes);
 }
 
+/** A copy of a log, to be damaged. */
+function copy(directory: string, name: string): string {
+  const target = path.join(path.dirname(directory), name);
+  fs.cpSync(directory, target, { recursive: true });
+  return target;
+}
+
 describe('the command line', () => {
   let root: string;
   let sound: string;
+  /** The segments of that, and the names of its spare files. */
+  let segments: readonly ShownSegment[];
+  let spares: readonly string[];
   /** The same log, cut off in the middle of its last entry. */
   let torn: string;
   /** The same log with a flipped bit in its second segment. */
@@ -84,10 +114,16 @@ describe('the command line', () => {
   before(async () => {
     root = fs.mkdtempSync(path.join(fs.realpathSync(process.env.TMPDIR ?? '/tmp'), 'segmented-wal-cli-'));
     [sound, torn, damaged] = ['sound', 'torn', 'damaged'].map((name) => path.join(root, name));
-    const log = await WriteAheadLog.recover(sound, keepAll, { ...SMALL, versionInfo: Buffer.from('v7') });
-    for (let i = 1; i <= ENTRIES; i++) await log.append([`key ${i}`, Buffer.alloc(250, i)]);
+    const options = { ...SMALL, checkpointAfterBytes: 3500, versionInfo: Buffer.from('v7') };
+    const log = await WriteAheadLog.recover(sound, keepAll, options);
+    for (let i = 1; i <= ENTRIES; i++) {
+      await log.append([`key ${i}`, Buffer.alloc(250, i)]);
+      // Left to itself a segment ends when the next one has been made, which takes longer at one time than at another.
+      if (i % 10 === 0 && i < ENTRIES) await log.checkpointActive();
+    }
     fs.cpSync(sound, torn, { recursive: true });
     await log.shutdown();
+    ({ segments, spares } = json<{ segments: ShownSegment[]; spares: string[] }>('inspect', sound));
     const [, second, ...rest] = segmentFiles(torn);
     fs.cpSync(sound, damaged, { recursive: true });
     flipByte(path.join(damaged, second), 500);
@@ -126,13 +162,6 @@ describe('the command line', () => {
     assert.match(fs.readFileSync(BIN, 'utf8'), /^#!\/usr\/bin\/env node\n/);
   });
 
-  test('suggests the nearest command for one that does not exist', () => {
-    const { status, stderr } = wal('verfiy', sound);
-    assert.equal(status, 64);
-    assert.match(stderr, /did you mean verify\?/);
-    assert.equal(wal().status, 64);
-  });
-
   test('does not guess which directory is meant', () => {
     assert.equal(wal('verify').status, 64);
     assert.equal(wal('verify', sound, 'second').status, 64);
@@ -151,8 +180,7 @@ describe('the command line', () => {
     assert.equal(status, 0);
     for (const name of segmentFiles(torn)) assert.match(stdout, new RegExp(`^${name} +1 +(closed|last) +\\d+ .*"v7"$`, 'm'));
     assert.match(stdout, /torn tail of \d+ bytes/);
-    assert.match(stdout, /^ids +up to 39; proven durable up to 39$/m);
-    const { segments } = json<{ segments: { state: string; entries: number; ids: number[] }[] }>('inspect', sound);
+    assert.match(stdout, new RegExp(`^ids +up to ${ENTRIES - 1}; proven durable up to ${ENTRIES - 1}$`, 'm'));
     assert.equal(segments.reduce((sum, { entries }) => sum + entries, 0), ENTRIES);
     assert.equal(segments.at(-1)?.ids[1], ENTRIES);
     assert.deepEqual(content(torn), files);
@@ -175,12 +203,6 @@ describe('the command line', () => {
     assert.equal(bad.damage[0].lost, `entries ${firstLost} to ${whole[firstLost - 1] - 1} are lost`);
     assert.ok(whole[firstLost - 1] >= third - 1);
     assert.match(wal('verify', damaged).stdout, new RegExp(`^damaged: segment ${second} is damaged at offset`));
-  });
-
-  test('verify does not call a log of the predecessor damaged', () => {
-    for (const name of ['segments', 'large']) {
-      assert.equal(wal('verify', path.join(FIXTURES, name, 'log')).status, 0, name);
-    }
   });
 
   test('dump prints exactly the entries that are asked for, with all their bytes', () => {
@@ -234,17 +256,128 @@ describe('the command line', () => {
     }
   });
 
-  test('verify names the entries that are lost with a segment whose header is damaged, or that is missing', () => {
-    const directory = path.join(root, 'gaps');
-    fs.cpSync(sound, directory, { recursive: true });
-    const [, second, third] = segmentFiles(directory);
-    const [id, next] = [second.slice(4), third.slice(4)];
-    flipByte(path.join(directory, second), 2);
-    assert.match(wal('verify', directory).stdout, new RegExp(`^damaged: segment ${id} has no valid header; what it held is lost$`, 'm'));
-    fs.rmSync(path.join(directory, second));
+  test('damage to a header is not told twice, nor without the entries that it took, nor is its file called spare', () => {
+    const [first, second] = segments;
+    const [beforeLast, last] = segments.slice(-2);
+    for (const [name, lost] of [[first.name, lostBetween(first)], [second.name, lostBetween(second)],
+      [last.name, `what came behind entry ${beforeLast.ids[1]} is lost`]]) {
+      const directory = copy(sound, `header-${name}`);
+      flipByte(path.join(directory, name), 2);
+      const { stdout, status } = wal('verify', directory);
+      assert.equal(status, 2);
+      assert.deepEqual(stdout.match(/^damaged: .*$/gm), [`damaged: segment ${name.slice(4)} has no valid header; ${lost}`]);
+      const shown = wal('inspect', directory).stdout;
+      assert.match(shown, new RegExp(`^unreadable +${name}$`, 'm'));
+      assert.deepEqual(json<Idle>('inspect', directory).spares, spares);
+    }
+  });
+
+  test('a missing segment is not passed over in silence', () => {
+    const directory = copy(sound, 'missing-segment');
+    const [, second, third] = segments;
+    fs.rmSync(path.join(directory, second.name));
     const { status, stdout } = wal('verify', directory);
     assert.equal(status, 2);
-    assert.match(stdout, new RegExp(`^damaged: segment ${id}, which comes before segment ${next}, is missing`, 'm'));
+    const what = `segment ${second.segmentId}, which comes before segment ${third.segmentId}, is missing or has been emptied`;
+    assert.deepEqual(stdout.match(/^damaged: .*$/gm), [`damaged: ${what}; ${lostBetween(second)}`]);
+    const whole = `${ENTRIES - second.entries} entries are whole, in ${segments.length - 1} segments`;
+    assert.match(stdout, new RegExp(`^damaged; ${whole}, `, 'm'));
+    const [{ fromId, toId }] = json<Verdict>('verify', directory).damage;
+    assert.deepEqual([fromId, toId], second.ids);
+  });
+
+  test('of several missing segments none is passed over in silence', () => {
+    const directory = copy(sound, 'missing-segments');
+    const missing = [segments[1], segments[3]];
+    for (const { name } of missing) fs.rmSync(path.join(directory, name));
+    const { status, stdout } = wal('verify', directory);
+    assert.equal(status, 2);
+    for (const segment of missing) assert.match(stdout, new RegExp(`^damaged: segment ${segment.segmentId}, .*; ${lostBetween(segment)}$`, 'm'));
+  });
+
+  test('a segment that has been emptied is neither overlooked nor called spare', () => {
+    const second = segments[1];
+    const last = segments.at(-1) as ShownSegment;
+    for (const [{ name }, length, status] of [[last, 0, 0], [last, 4096, 0], [second, 0, 2]] as const) {
+      const directory = copy(sound, `emptied-${name}-${length}`);
+      fs.writeFileSync(path.join(directory, name), Buffer.alloc(length));
+      const verdict = wal('verify', directory);
+      assert.equal(verdict.status, status);
+      const note = `${name} is empty: never used, or emptied`;
+      if (status === 0) assert.match(verdict.stdout, new RegExp(`^note: ${note}\nsound: `, 'm'));
+      else assert.match(verdict.stdout, new RegExp(`^damaged: segment .* has been emptied; ${lostBetween(second)}$`, 'm'));
+      const shown = wal('inspect', directory).stdout;
+      assert.match(shown, new RegExp(`^note +${note}$`, 'm'));
+      const idle = json<Idle>('inspect', directory);
+      assert.deepEqual([idle.spares, idle.empty], [spares, [name]]);
+    }
+  });
+
+  test('a segment of which only the header is left is not called spare', () => {
+    const directory = copy(sound, 'header-only');
+    const { name } = segments[1];
+    const bytes = fs.readFileSync(path.join(directory, name));
+    fs.writeFileSync(path.join(directory, name), bytes.fill(0, 25 + 'v7'.length));
+    assert.match(wal('verify', directory).stdout, new RegExp(`^damaged: .*; ${lostBetween(segments[1])}\ndamaged; `));
+    const idle = json<Idle>('inspect', directory);
+    assert.deepEqual([idle.spares, idle.unreadable], [spares, [name]]);
+  });
+
+  test('damage is not told in one way by verify and in another by dump, tail and repair', () => {
+    const [told] = /(?<=^damaged: ).*$/m.exec(wal('verify', damaged).stdout) ?? [];
+    const [, lastLost] = segments[1].ids;
+    assert.match(told ?? '', new RegExp(`; entries \\d+ to ${lastLost} are lost$`));
+    for (const words of [['dump'], ['dump', '--from', `${lastLost - 1}`], ['dump', '--to', '39'], ['tail'], ['tail', '-n', '0']]) {
+      const [command, ...options] = words;
+      const { status, stderr } = wal(command, damaged, ...options);
+      assert.deepEqual([status, stderr], [2, `damaged: ${told}\n`], words.join(' '));
+    }
+    assert.match(wal('repair', damaged, '--to', path.join(root, 'told')).stdout, new RegExp(`^left out: ${told}$`, 'm'));
+    const { error } = JSON.parse(wal('dump', damaged, '--from', `${lastLost}`, '--json').stderr) as { error: { code: string; toId: number } };
+    assert.deepEqual([error.code, error.toId], ['WAL_CORRUPT', lastLost]);
+    assert.deepEqual([wal('dump', sound, '--from', '35').stderr, wal('tail', sound).status], ['', 0]);
+  });
+
+  test('entries that have been checkpointed are not among those that damage took', async () => {
+    const directory = path.join(root, 'checkpointed');
+    const log = await WriteAheadLog.recover(directory, LogVoid, SMALL);
+    await log.append('checkpointed');
+    await Promise.all([once(log, 'checkpoint'), log.checkpointActive()]);
+    for (let i = 1; i <= 4; i++) await log.append(Buffer.alloc(250, i));
+    await log.shutdown();
+    const [first] = json<{ segments: ShownSegment[] }>('inspect', directory).segments;
+    assert.ok(first.ids[0] > 1);
+    flipByte(path.join(directory, first.name), 100);
+    const [{ fromId }] = json<Verdict>('verify', directory).damage;
+    assert.equal(fromId, first.ids[0]);
+  });
+
+  test('repair does not drop holds and the mark of what is checkpointed in silence', async () => {
+    const directory = path.join(root, 'repaired-holds');
+    const log = await WriteAheadLog.recover(directory, LogVoid, SMALL);
+    for (const name of ['replica', 'b']) await log.hold(name, { from: 1, maxBytes: 1024 * 1024 });
+    await log.append('checkpointed');
+    await Promise.all([once(log, 'checkpoint'), log.checkpointActive()]);
+    await log.append('last');
+    await log.shutdown();
+    const repaired = wal('repair', directory, '--to', path.join(root, 'without-holds'));
+    assert.equal(repaired.status, 0);
+    const told = 'left out: the holds replica, b; entries up to 1 are handed over again';
+    assert.match(repaired.stdout, new RegExp(`^${told}$`, 'm'));
+    flipByte(path.join(directory, 'wal-holds'), 5);
+    const blind = wal('repair', directory, '--to', path.join(root, 'without-damaged-holds'));
+    assert.equal(blind.status, 2);
+    assert.match(blind.stdout, /^left out: wal-holds, which .* is damaged; every entry is handed over again$/m);
+  });
+
+  test('a copy of nothing is not told as if something had been made', () => {
+    const directory = path.join(root, 'nothing-whole');
+    const to = path.join(root, 'nothing-copied');
+    fs.mkdirSync(directory);
+    fs.writeFileSync(path.join(directory, 'wal-1'), 'no header');
+    const { status, stdout } = wal('repair', directory, '--to', to);
+    assert.deepEqual([status, fs.existsSync(to)], [2, false]);
+    assert.match(stdout, /^no entry is whole: nothing was copied, and nothing created$/m);
   });
 
   test('a hold is not left out, nor a damaged file of holds overlooked', async () => {
@@ -299,57 +432,6 @@ describe('the command line', () => {
     assert.deepEqual(expected.map(([id, , first]) => [id, first]), [[1, 'of v1'], [3, 'v1'], [4, 'of v2'], [6, 'v2']]);
     assert.deepEqual(new Set(expected.map(([, version]) => version)), new Set(['v1', 'v2']));
     assert.deepEqual(await contentsOf(to), expected);
-  });
-
-  test('import does not go over damage in silence: it makes nothing then', async () => {
-    const from = path.join(root, 'damaged-v0');
-    const to = path.join(root, 'never-imported');
-    fs.cpSync(path.join(FIXTURES, 'segments/log'), from, { recursive: true });
-    const log = await WriteAheadLog.recover(from, keepAll, SMALL);
-    for (let i = 0; i < 20; i++) await log.append(Buffer.alloc(250, i));
-    await log.shutdown();
-    const isFormat1 = (name: string): boolean => fs.readFileSync(path.join(from, name))[3] === 1;
-    flipByte(path.join(from, segmentFiles(from).filter(isFormat1)[0]), 500);
-    const { status, stderr } = wal('import', from, '--to', to);
-    assert.deepEqual([status, fs.existsSync(to)], [2, false]);
-    assert.match(stderr, /^damaged: .*\nnothing was imported/);
-  });
-
-  test('repair and import write over nothing', () => {
-    for (const [command, from] of [['repair', sound], ['import', path.join(FIXTURES, 'small/log')]]) {
-      const files = content(torn);
-      assert.equal(wal(command, from, '--to', torn).status, 66);
-      assert.deepEqual(content(torn), files);
-      assert.equal(wal(command, from).status, 64, 'without --to');
-    }
-  });
-
-  test('import loses no entry of the predecessor, nor its id, and the new log goes on above it', async () => {
-    for (const name of ['segments', 'recycled']) {
-      const from = path.join(FIXTURES, name, 'log');
-      const to = path.join(root, `imported-${name}`);
-      const files = content(from);
-      const { status, stderr } = wal('import', from, '--to', to);
-      assert.equal(status, 0, stderr);
-      assert.deepEqual(content(from), files);
-      const entries = dumped(to);
-      assert.deepEqual(entries.map(({ id, chunks }) => [id, chunks]), dumped(from).map(({ id, chunks }) => [id, chunks]));
-      const { segments } = json<{ segments: { formatVersion: number }[] }>('inspect', to);
-      assert.ok(segments.every(({ formatVersion }) => formatVersion === 1));
-      const log = await WriteAheadLog.recover(to, LogVoid);
-      assert.equal((await log.append('next')).id, (entries.at(-1)?.id ?? 0) + 1);
-      await log.shutdown();
-    }
-    assert.equal(wal('import', sound, '--to', path.join(root, 'none')).status, 66);
-  });
-
-  test('bench leaves nothing behind, and its figures are in order', async () => {
-    await withTemporaryDirectory(async (directory) => {
-      assert.match(wal('bench', directory, '--seconds', '1').stdout, /^\d+ durable writes of 512 bytes: median .*, longest .*$/m);
-      const result = json<Record<string, number>>('bench', directory, '--seconds', '1');
-      assert.ok(result.writes > 0 && result.p50 > 0 && result.p50 <= result.p99 && result.p99 <= result.longest);
-      assert.deepEqual(fs.readdirSync(directory), []);
-    });
   });
 
   test('output that nobody wants any more is no error', async () => {

@@ -61,6 +61,8 @@ async function rollBack(author: Author, random: Random): Promise<void> {
   const writer = await log.beginEntry();
   say(`rolling-back ${writer.id}`);
   // More than a buffer, at times: a part of it gets to the disk.
-  for (const chunk of chunksBy(author)) await writer.writeChunk(random.oneIn(10) ? Buffer.alloc(20_000, chunk.length > 0 ? chunk : 0) : chunk);
+  for (const chunk of chunksBy(author)) {
+    await writer.writeChunk(random.oneIn(10) && chunk.length > 0 ? Buffer.alloc(20_000, chunk) : chunk);
+  }
   await writer.rollback();
 }

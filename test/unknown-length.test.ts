@@ -114,6 +114,36 @@ inMemory('a stream of what is no data is refused, and its source is told to end'
   assert.deepEqual(await readIds(log), []);
 });
 
+inMemory('a stream that has stalled keeps neither a rollback, nor a shutdown, nor a failure from ending its chunk', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const stalled = (): AsyncIterable<string> & { isTold: boolean } => {
+    const source = {
+      isTold: false,
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise<never>(() => {}),
+        return: () => {
+          source.isTold = true;
+          return new Promise<never>(() => {});
+        },
+      }),
+    };
+    return source;
+  };
+  const log = await storage.open();
+  const [first, second, third] = [stalled(), stalled(), stalled()];
+  const writer = await log.beginEntry();
+  const writing = writer.writeChunk(first);
+  await Promise.all([assert.rejects(writing, TypeError), writer.rollback()]);
+  const other = (await log.beginEntry()).writeChunk(second);
+  await Promise.all([assert.rejects(other, { code: 'WAL_CLOSED' }), log.shutdown()]);
+
+  const again = await storage.open();
+  const last = (await again.beginEntry()).writeChunk(third);
+  faulty.compromise(new Error('taken over'));
+  await assert.rejects(last, { code: 'WAL_FAILED' });
+  assert.ok(first.isTold && second.isTold && third.isTold);
+});
+
 forEachFileManager('a crash before the length is known leaves nothing of the entry', async (storage) => {
   const log = await storage.open({ manager: new KeepingManager(), options: TIGHT });
   await log.append('before');

@@ -1,3 +1,4 @@
+import { ignoreRejection } from '../base/async.js';
 import { show } from '../base/bytes.js';
 import { commitChannel, traced } from '../base/channels.js';
 import { assertChunkLength, chunkBytes } from '../contracts/entry.js';
@@ -131,13 +132,30 @@ export class EntryWriter implements AsyncDisposable {
 
   async #writeStream(source: AsyncIterable<ChunkData>): Promise<ChunkRecord> {
     const chunk = await this.beginChunk();
+    const pieces = source[Symbol.asyncIterator]();
     try {
-      for await (const piece of source) await chunk.write(piece);
+      for (;;) {
+        const next = await this.#unlessEnded(pieces.next());
+        this.#assertOpen();
+        if (next === undefined || next.done === true) break;
+        await chunk.write(next.value);
+      }
     } catch (error) {
       if (this.#state === 'open') this.#state = 'broken';
+      // Not waited for: a source that has stalled does not answer this either.
+      ignoreRejection((async () => pieces.return?.())());
       throw error;
     }
     return chunk.finish();
+  }
+
+  /** Settles as `piece` does, or resolves with undefined when the entry ends: a source may keep silent for ever. */
+  #unlessEnded<T>(piece: T | Promise<T>): Promise<T | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#assertOpen();
+      this.#entry.onEnded = () => resolve(undefined);
+      Promise.resolve(piece).then(resolve, reject);
+    });
   }
 
   async #writePieces(data: Uint8Array): Promise<void> {

@@ -9,7 +9,10 @@ import type { EntryId } from '../contracts/entry.js';
  * log.on('failed', (error) => console.error(error.message));
  */
 export interface WalEvents {
-  /** A segment's entries, the last of which is `lastId`, are safe in the owner's storage and gone from the log. */
+  /**
+   * A segment's entries, the last of which is `lastId`, are in the owner's storage, or released by it. They are gone
+   * from the log unless a hold keeps them.
+   */
   checkpoint: [{ segmentId: number; lastId: EntryId }];
   /** A checkpoint failed and is tried again after `retryInMs`; nothing was freed. */
   checkpointFailed: [{ error: WalError; segmentId: number; attempt: number; retryInMs: number }];

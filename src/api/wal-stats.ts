@@ -48,7 +48,7 @@ export interface WalStats {
   readonly nextId: EntryId;
   /** Entries that were committed, and are as safe as was asked for. */
   readonly commits: number;
-  /** Writes that made them durable. */
+  /** Writes that brought entries to the operating system, and mostly to the disk in one. */
   readonly flushes: number;
   /** Bytes in those writes. */
   readonly flushedBytes: number;

@@ -10,11 +10,13 @@ const FILE_BYTES = 8 * 1024 * 1024;
 /** No drive keeps 512 bytes for good in less. */
 const IMPLAUSIBLE_US = 20;
 const BAR = 40;
+const INTERRUPTS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export const bench: Command = {
   name: 'bench',
   summary: 'measure how long a durable write takes in a directory',
-  details: 'Writes to a temporary file in DIR, which is removed afterwards. No log needs to be there.',
+  details: 'Writes to a temporary file in DIR, which is removed afterwards. No log needs to be there.\n'
+    + 'Interrupted, it tells what it has measured so far.',
   options: {
     seconds: { type: 'string', value: 'COUNT', help: `how long; default: ${DEFAULT_SECONDS}` },
     json: JSON_OPTION,
@@ -25,6 +27,7 @@ export const bench: Command = {
     const stats = await stat(args.directory).catch(() => undefined);
     if (stats?.isDirectory() !== true) throw new InputError(`${args.directory} is not a directory`);
     const latencies = await measure(args.directory, seconds * 1000);
+    if (latencies.length === 0) throw new Error('interrupted before the first write');
     const at = (part: number): number => latencies[Math.min(latencies.length - 1, Math.floor(part * latencies.length))];
     const result = { writes: latencies.length, p50: at(0.5), p90: at(0.9), p99: at(0.99), longest: at(1) };
     const isPlausible = result.p50 >= IMPLAUSIBLE_US;
@@ -49,30 +52,34 @@ export const bench: Command = {
 async function measure(directory: string, milliseconds: number): Promise<number[]> {
   const files = new NodeFileManager();
   const name = path.join(directory, `segmented-wal-bench-${process.pid}.tmp`);
-  const file = await files.open(name, { access: 'create', durableWrites: true });
   const progress = new Progress();
   const latencies: number[] = [];
   let isInterrupted = false;
   const interrupt = (): void => void (isInterrupted = true);
-  process.once('SIGINT', interrupt);
+  // Before the file is there: it must not stay behind.
+  for (const signal of INTERRUPTS) process.on(signal, interrupt);
   try {
-    await file.write([Buffer.alloc(FILE_BYTES)], 0);
-    await file.sync();
-    const bytes = Buffer.alloc(WRITE_BYTES, 1);
-    const started = performance.now();
-    for (let at = 0; !isInterrupted; at = (at + WRITE_BYTES) % FILE_BYTES) {
-      const before = performance.now();
-      if (before - started >= milliseconds) break;
-      await file.write([bytes], at);
-      if (!file.durableWrites) await file.sync();
-      latencies.push((performance.now() - before) * 1000);
-      progress.update(before - started, milliseconds);
+    const file = await files.open(name, { access: 'create', durableWrites: true });
+    try {
+      await file.write([Buffer.alloc(FILE_BYTES)], 0);
+      await file.sync();
+      const bytes = Buffer.alloc(WRITE_BYTES, 1);
+      const started = performance.now();
+      for (let at = 0; !isInterrupted; at = (at + WRITE_BYTES) % FILE_BYTES) {
+        const before = performance.now();
+        if (before - started >= milliseconds) break;
+        await file.write([bytes], at);
+        if (!file.durableWrites) await file.sync();
+        latencies.push((performance.now() - before) * 1000);
+        progress.update(before - started, milliseconds);
+      }
+    } finally {
+      progress.end();
+      await file.close();
+      await files.remove(name);
     }
   } finally {
-    process.off('SIGINT', interrupt);
-    progress.end();
-    await file.close();
-    await files.remove(name);
+    for (const signal of INTERRUPTS) process.off(signal, interrupt);
   }
   return latencies.sort((a, b) => a - b);
 }

@@ -38,19 +38,20 @@ export const TO_OPTION: Option = {
   type: 'string', value: 'NEWDIR', help: 'where the new log is made: missing or empty',
 };
 
+export const HELP_OPTION: Option = { type: 'boolean', short: 'h', help: 'show this' };
+
+type Values = Readonly<Record<string, string | boolean | undefined>>;
+
 /** What a command was given. */
 export class Arguments {
   readonly directory: string;
-  readonly #values: Readonly<Record<string, string | boolean | undefined>>;
+  readonly #values: Values;
 
   constructor(command: Command, words: readonly string[]) {
-    const options = { ...command.options, help: { type: 'boolean', short: 'h' } } as const;
-    let parsed;
-    try {
-      parsed = parseArgs({ args: [...words], options, allowPositionals: true });
-    } catch (error) {
-      throw new UsageError((error as Error).message);
-    }
+    const options = { ...command.options, help: HELP_OPTION };
+    // Not strict: its own words for what is wrong take several lines.
+    const parsed = parseArgs({ args: [...words], options, strict: false, tokens: true });
+    for (const token of parsed.tokens) if (token.kind === 'option') checkOption(token, options);
     this.#values = parsed.values;
     const [directory, ...rest] = parsed.positionals;
     if (this.has('help')) this.directory = '';
@@ -82,4 +83,23 @@ export class Arguments {
     if (!Number.isSafeInteger(value)) throw new UsageError(`--${name} takes a whole number, not ${text}`);
     return value;
   }
+}
+
+/** An option as it was given. */
+interface GivenOption {
+  readonly name: string;
+  /** With the dashes before it. */
+  readonly rawName: string;
+  readonly value?: string | undefined;
+  /** Whether its value stands behind `=`, or behind its letter. */
+  readonly inlineValue?: boolean | undefined;
+}
+
+function checkOption({ name, rawName, value, inlineValue }: GivenOption, options: Command['options']): void {
+  if (!Object.hasOwn(options, name)) throw new UsageError(`unknown option ${rawName}`);
+  const { type, value: needed = '' } = options[name];
+  if (type === 'boolean' && value !== undefined) throw new UsageError(`${rawName} takes no value`);
+  // Another option is no value.
+  const isMissing = value === undefined || (value.startsWith('-') && inlineValue !== true);
+  if (type === 'string' && isMissing) throw new UsageError(`${rawName} needs its ${needed}`);
 }

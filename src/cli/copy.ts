@@ -1,12 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { decodeHeader, encodeHeader, encodeLink, LINK_LENGTH, SALT_LENGTH } from '../contracts/segment-format.js';
 import type { SegmentHeader } from '../contracts/segment-format.js';
 import { segmentName } from '../contracts/segment-name.js';
 import { NodeFileManager, WriteAheadLog } from '../index.js';
 import type { Entry, EntryId, LogManager, WalOptions } from '../index.js';
-import { InputError } from './command.js';
 import { FoundLog } from './found-log.js';
 import { count } from './output.js';
 
@@ -33,18 +31,11 @@ const keepAll: LogManager = {
   },
 };
 
-/** Rejects unless `directory` is missing or empty: nothing that is there is written over. */
-export async function assertEmpty(directory: string): Promise<void> {
-  const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw new InputError(`${directory} cannot be written to: ${error.message}`);
-  });
-  if (names.length > 0) throw new InputError(`${directory} is not empty; name a new directory`);
-}
-
 /** What there is to say of a copy. */
 export function copiedTo(directory: string, { entries, keepsIds }: Copied): string {
-  const ids = keepsIds ? 'with their ids' : 'some of them under new ids';
+  if (entries === 0) return 'no entry is whole: nothing was copied, and nothing created';
+  const ids = entries === 1 ? keepsIds ? 'with its id' : 'under a new id'
+    : keepsIds ? 'with their ids' : 'some of them under new ids';
   return `${count(entries, 'entry', 'entries')} copied to ${directory}, ${ids}`;
 }
 

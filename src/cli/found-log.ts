@@ -2,27 +2,24 @@ import { stat } from 'node:fs/promises';
 import { WriteAheadLog } from '../index.js';
 import type { Entry, EntryId, ReadOnlyLog, ReadOptions, WalError } from '../index.js';
 import { InputError } from './command.js';
-import { Progress } from './output.js';
-
-/** Damage, and between which whole entries it was found. */
-export interface Damage {
-  readonly error: WalError;
-  /** The last whole entry before it; undefined where damage was found before any entry was read. */
-  readonly after: EntryId | undefined;
-  /** The first whole entry behind it, as soon as that is known. */
-  before?: EntryId;
-}
+import { addEntry, type Content, type Contents } from './content.js';
+import { describeDamage, type Damage } from './damage.js';
+import { gapsBetween, type Gap } from './gaps.js';
+import { noteError, Progress } from './output.js';
+import { lastIdBefore } from './segment-head.js';
 
 /** A log as the commands find it: damage is noted down, and what is whole is read all the same. */
 export class FoundLog {
   readonly reader: ReadOnlyLog;
-  readonly damage: readonly Damage[];
-  readonly #state: { last: EntryId | undefined };
+  /** By their places: what is wrong with one place is said once, however often it is read. */
+  readonly #errors: ReadonlyMap<string, WalError>;
+  readonly #goneId: EntryId;
+  #contents = new Map<number, Content>();
 
-  private constructor(reader: ReadOnlyLog, damage: readonly Damage[], state: { last: EntryId | undefined }) {
+  private constructor(reader: ReadOnlyLog, errors: ReadonlyMap<string, WalError>, goneId: EntryId) {
     this.reader = reader;
-    this.damage = damage;
-    this.#state = state;
+    this.#errors = errors;
+    this.#goneId = goneId;
   }
 
   static async open(directory: string): Promise<FoundLog> {
@@ -30,13 +27,44 @@ export class FoundLog {
       throw new InputError(`${directory} cannot be read: ${(error as Error).message}`);
     });
     if (!stats.isDirectory()) throw new InputError(`${directory} is not a directory; a log is one`);
-    const damage: Damage[] = [];
-    const state: { last: EntryId | undefined } = { last: undefined };
-    const onDamage = (error: WalError): void => void damage.push({ error, after: state.last });
+    const errors = new Map<string, WalError>();
+    const onDamage = (error: WalError): void => {
+      const place = `${error.segmentId} ${error.offset}`;
+      // The first says what is wrong with a header, the next only that nothing was found behind it.
+      if (!errors.has(place)) errors.set(place, error);
+    };
     const reader = await WriteAheadLog.openReadOnly(directory, { onDamage });
     const isLog = reader.segments.length + reader.spares.length > 0;
     if (!isLog) throw new InputError(`${directory} holds no log: no file in it is named like wal-1`);
-    return new FoundLog(reader, damage, state);
+    const first = reader.segments.at(0);
+    return new FoundLog(reader, errors, first === undefined ? 0 : await lastIdBefore(directory, first));
+  }
+
+  get hasFormat0(): boolean {
+    return this.reader.segments.some(({ formatVersion }) => formatVersion === 0);
+  }
+
+  /** What the segments hold, once all of the log has been read. */
+  get contents(): Contents {
+    return this.#contents;
+  }
+
+  /** All that is damaged, as far as it has been found. What is lost is known once all of the log has been read. */
+  get damage(): readonly Damage[] {
+    const { segments, lastId } = this.reader;
+    const surroundings = { segments, contents: this.#contents, goneId: this.#goneId, lastId };
+    return [...this.#errors.values()].map((error) => describeDamage(error, surroundings));
+  }
+
+  /** The gaps in format 0, once all of the log has been read. */
+  get gaps(): readonly Gap[] {
+    return gapsBetween(this.reader.segments, this.#contents, this.damage);
+  }
+
+  /** What there is to say of an entry that is not whole at the end. */
+  get whyTorn(): string {
+    const isFormat0 = this.reader.segments.at(-1)?.formatVersion === 0;
+    return isFormat0 ? 'that was never completed, or is damaged' : 'that was never completed';
   }
 
   /** Every whole entry, with a progress bar for those who watch. */
@@ -48,11 +76,11 @@ export class FoundLog {
       starts.set(segmentId, total);
       total += end;
     }
-    this.#state.last = 0;
+    const contents = new Map<number, Content>();
+    this.#contents = contents;
     try {
       for await (const entry of this.reader.entries(options)) {
-        this.#state.last = entry.id;
-        for (const damage of this.damage) if (damage.after !== undefined) damage.before ??= entry.id;
+        addEntry(contents, entry);
         progress.update((starts.get(entry.segment.segmentId) ?? 0) + entry.extent.end, total);
         yield entry;
       }
@@ -60,12 +88,17 @@ export class FoundLog {
       progress.end();
     }
   }
+
+  /** Reads every entry for what that shows. */
+  async readAll(): Promise<void> {
+    for await (const _ of this.entries());
+  }
 }
 
-/** Which entries damage took, at most: an id in between may never have been an entry's. */
-export function lostEntries({ after, before }: Damage, lastId: EntryId): string {
-  if (after === undefined) return 'what it held is lost';
-  const to = before === undefined ? lastId : before - 1;
-  if (to <= after) return before === undefined ? `what came behind entry ${after} is lost` : 'no entry is lost';
-  return to === after + 1 ? `entry ${to} is lost` : `entries ${after + 1} to ${to} are lost`;
+/** Tells of damage those who wanted entries. */
+export function noteDamage(damage: readonly Damage[], isJson: boolean): void {
+  for (const { message, lost, ...place } of damage) {
+    const error = { code: 'WAL_CORRUPT', message: `${message}; ${lost}`, ...place };
+    noteError(isJson, `damaged: ${error.message}`, error);
+  }
 }

@@ -3,6 +3,8 @@ import path from 'node:path';
 import { decodeHolds, type StoredHolds } from '../contracts/holds-format.js';
 import { HOLDS_FILE_NAME } from '../contracts/segment-name.js';
 
+export const HOLDS_DAMAGE = `${HOLDS_FILE_NAME}, which says what is kept and what is checkpointed, is damaged`;
+
 /** Who keeps checkpointed entries in the log; undefined if nobody does, `damaged` if that cannot be told. */
 export async function readHolds(directory: string): Promise<StoredHolds | 'damaged' | undefined> {
   try {

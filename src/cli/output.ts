@@ -14,6 +14,11 @@ export function note(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
+/** Something that went wrong, as `text`, or as JSON for machines. */
+export function noteError(isJson: boolean, text: string, error: { code: string; message: string }): void {
+  note(isJson ? JSON.stringify({ error }) : text);
+}
+
 /** Lines with aligned columns. Those headed by a text that begins with `>` are aligned to the right. */
 export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string[] {
   const isRight = head.map((title) => title.startsWith('>'));
@@ -40,6 +45,11 @@ export function size(bytes: number): string {
 
 export function count(number: number, singular: string, plural = `${singular}s`): string {
   return `${number} ${number === 1 ? singular : plural}`;
+}
+
+/** Entries from one id to another, and a verb for what comes next. */
+export function ids(fromId: number, toId: number): string {
+  return fromId === toId ? `entry ${fromId} is` : `entries ${fromId} to ${toId} are`;
 }
 
 export function hex(bytes: Uint8Array): string {

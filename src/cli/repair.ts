@@ -1,30 +1,23 @@
-import { DAMAGED, JSON_OPTION, TO_OPTION, type Arguments, type Command } from './command.js';
-import { assertEmpty, copiedTo, copyLog } from './copy.js';
-import { FoundLog, lostEntries } from './found-log.js';
-import { count, print, printJson } from './output.js';
+import { JSON_OPTION, TO_OPTION, type Arguments, type Command } from './command.js';
+import { copyLog } from './copy.js';
+import { FoundLog } from './found-log.js';
+import { printCopied } from './left-out.js';
+import { assertNew } from './new-directory.js';
 
 export const repair: Command = {
   name: 'repair',
   summary: 'copy what is whole of a damaged log into a new one',
   details: 'The damaged log is not touched. Entries keep their order, and their ids too unless more than a million\n'
-    + 'are missing in one place. Behind damage the rest of its segment is left out.\n'
-    + 'Exit status: 2 if anything was lost to damage.',
+    + 'are missing in one place. Behind damage the rest of its segment is left out, and so are holds, and the mark\n'
+    + 'of what is checkpointed.\n'
+    + 'Exit status: 2 if anything was lost to damage, 1 if entries of format 0 are missing between segments.',
   options: { to: TO_OPTION, json: JSON_OPTION },
   async run(args: Arguments): Promise<number> {
     const to = args.required('to');
     const log = await FoundLog.open(args.directory);
-    await assertEmpty(to);
-    const { tornBytes, lastId } = log.reader;
+    await assertNew(to, args.directory);
     const copied = await copyLog(log, to);
-    const leftOut = log.damage.map((found) => `${found.error.message}; ${lostEntries(found, lastId)}`);
-    if (tornBytes > 0) leftOut.push(`${count(tornBytes, 'byte')} at the end, of an entry that was never completed`);
     await log.reader.close();
-    if (args.has('json')) {
-      await printJson({ ...copied, leftOut });
-    } else {
-      for (const reason of leftOut) await print(`left out: ${reason}`);
-      await print(copiedTo(to, copied));
-    }
-    return log.damage.length > 0 ? DAMAGED : 0;
+    return printCopied(log, args.directory, { to, copied, isJson: args.has('json') });
   },
 };

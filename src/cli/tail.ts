@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import { WalError, type EntryId } from '../index.js';
-import type { Arguments, Command } from './command.js';
+import { DAMAGED, type Arguments, type Command } from './command.js';
 import { printEntry, STYLE_OPTIONS, type Style } from './entry-lines.js';
-import { FoundLog } from './found-log.js';
+import { FoundLog, noteDamage } from './found-log.js';
 import { note } from './output.js';
 
 const DEFAULT_COUNT = 10;
@@ -12,6 +12,7 @@ const LOOK_EVERY_MS = 1000;
 export const tail: Command = {
   name: 'tail',
   summary: 'print the last entries of a log, and those that are added',
+  details: 'Exit status: 2 if the log is damaged.',
   options: {
     lines: { type: 'string', short: 'n', value: 'COUNT', help: `how many entries; default: ${DEFAULT_COUNT}` },
     follow: { type: 'boolean', short: 'f', help: 'go on with the entries that are added, until interrupted' },
@@ -23,19 +24,26 @@ export const tail: Command = {
     const log = await FoundLog.open(args.directory);
     const ids: EntryId[] = [];
     for await (const { id } of log.entries()) if (ids.push(id) > lines) ids.shift();
+    noteDamage(log.damage, style.json);
     let last = log.reader.lastId;
     if (lines > 0 && ids.length > 0) last = await printFrom(log, ids[0], style);
     if (args.has('follow')) await follow(log, last, args.directory, style);
     await log.reader.close();
-    return 0;
+    return log.damage.length > 0 ? DAMAGED : 0;
   },
 };
 
 async function follow(log: FoundLog, from: EntryId, directory: string, style: Style): Promise<void> {
   let last = from;
+  let noted = log.damage.length;
   for await (const _ of changes(directory)) {
     await log.reader.refresh();
     last = await printFrom(log, last + 1, style);
+    if (log.damage.length === noted) continue;
+    // What was lost shows only between all that is whole.
+    await log.readAll();
+    noteDamage(log.damage.slice(noted), style.json);
+    noted = log.damage.length;
   }
 }
 

@@ -42,7 +42,7 @@ export interface ChunkRecord {
 }
 
 /**
- * An entry that is durable.
+ * An entry that was committed: durable, unless the log or its caller asked for less.
  *
  * @example
  * const entry: CommittedEntry = await log.append(['a', 'b']);

@@ -59,8 +59,8 @@ export interface WalOptions {
   maxPendingBytes?: number;
   /**
    * Flush on the calling thread: nothing else runs meanwhile, but a commit saves two hand-overs between
-   * threads. For engines in a worker thread of their own, or synchronous anyway. Ignored where the FileManager
-   * cannot. Default: false.
+   * threads. For engines in a worker thread of their own, or synchronous anyway. Every commit is durable then,
+   * whatever `sync` says. Ignored where the FileManager cannot. Default: false.
    */
   blockingFlush?: boolean;
   /**

@@ -113,7 +113,7 @@ export function encodeHeader(segmentId: number, salt: Uint8Array, versionInfo: U
 }
 
 /**
- * What the first bytes of a file are: a header, `unknown-version` with the version, or `invalid`.
+ * What the first bytes of a file are: a header, one of a version that is not known, or none (undefined).
  * `bytes` are the file's first `MAX_HEADER_LENGTH` bytes, or all it has.
  */
 export function decodeHeader(bytes: Buffer): SegmentHeader | { readonly unknownVersion: number } | undefined {

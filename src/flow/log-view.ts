@@ -3,7 +3,7 @@ import type { EntryId } from '../contracts/entry.js';
 import type { ResolvedOptions } from '../contracts/options.js';
 import { provenEnd } from '../segment/segment-scanner.js';
 import type { Segment } from '../segment/segment.js';
-import { linkSegments, readFirstLink, type LinkedSegment } from './recovery.js';
+import { linkSegments, missingError, readFirstLink, type LinkedSegment } from './recovery.js';
 import { findLastEnd, type SegmentEnd } from './segment-end.js';
 import { readSegmentFiles, type Closable, type SegmentFiles } from './segment-files.js';
 
@@ -73,7 +73,7 @@ async function look(
   const { chain, unused } = await linkSegments(files, options.bufferBytes).catch((error: unknown) => {
     if (damage === undefined || !isDamage(error)) throw error;
     damage.push(error);
-    return linkAll(files, options.bufferBytes);
+    return linkAll(files, options.bufferBytes, damage);
   });
   const newest = chain.at(-1);
   const last = newest === undefined
@@ -86,9 +86,11 @@ async function look(
   return { segments, last, spares, isRepairPending: files.hasTailCopy };
 }
 
-/** Every segment that holds anything, where the links do not lead through all of them. */
+/**
+ * Every segment that holds anything, where the links do not lead through all of them. Adds those missing to `damage`.
+ */
 async function linkAll(
-  { segments }: SegmentFiles, blockBytes: number,
+  { segments }: SegmentFiles, blockBytes: number, damage: WalError[],
 ): Promise<{ chain: LinkedSegment[]; unused: Segment[] }> {
   const chain: LinkedSegment[] = [];
   const unused: Segment[] = [];
@@ -98,6 +100,11 @@ async function linkAll(
       && (await provenEnd(segment, segment.start, blockBytes)) === segment.start;
     if (isEmpty) unused.push(segment);
     else chain.push({ segment, link });
+  }
+  for (const { segment, link } of chain.slice(1)) {
+    const missing = link?.previousSegmentId;
+    if (missing === undefined || segments.some(({ segmentId }) => segmentId === missing)) continue;
+    if (!damage.some(({ segmentId }) => segmentId === missing)) damage.push(missingError(missing, segment));
   }
   return { chain, unused };
 }

@@ -19,6 +19,8 @@ export interface OpenEntry {
   readonly isComplete: boolean;
   /** Settles when the entry has been rolled back, once that has begun. */
   rollback?: Promise<void>;
+  /** Called when the entry is rolled back or the log has failed, for a writer that waits for something else. */
+  onEnded?: () => void;
 }
 
 const EMPTY_ENTRY_LENGTH = entryLength(0, 0);
@@ -194,6 +196,7 @@ export class LogWriter implements AppendTarget {
   rollback(entry: OpenEntry): Promise<void> {
     assert(this.#open === entry, 'only the open entry is rolled back');
     entry.rollback ??= this.#rollback(entry);
+    entry.onEnded?.();
     return entry.rollback;
   }
 
@@ -264,6 +267,7 @@ export class LogWriter implements AppendTarget {
     this.#requests = [];
     this.#head = 0;
     for (const request of requests) request.refuse(error);
+    this.#open?.onEnded?.();
     this.#idle?.resolve();
   }
 

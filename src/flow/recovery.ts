@@ -321,8 +321,12 @@ function assertIsFirst(
   const isUnlinked = unused.some(({ segmentId }) => segmentId === missing);
   const isEmptied = files.spares.includes(segmentName(missing)) || isUnlinked;
   if (!isOlderLeft && !isEmptied) return;
-  const message = `segment ${missing}, which comes before segment ${first.segmentId}, is missing or has been emptied`;
-  throw new WalError('WAL_CORRUPT', message, { segmentId: missing, offset: 0 });
+  throw missingError(missing, first);
+}
+
+export function missingError(segmentId: number, next: Segment): WalError {
+  const message = `segment ${segmentId}, which comes before segment ${next.segmentId}, is missing or has been emptied`;
+  return new WalError('WAL_CORRUPT', message, { segmentId, offset: 0 });
 }
 
 export async function readFirstLink(segment: Segment): Promise<Link | undefined> {
