@@ -1,11 +1,13 @@
 /** Directories written by the predecessor, OkayWAL 0.3.1, in its format 0. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { WalError } from '../src/index.js';
-import {
-  forEachFileManager, HoardingManager, inMemory, RecordingManager, turns, until, type Storage,
-} from './helpers.js';
+import { forEachFileManager, HoardingManager, inMemory, RecordingManager, Storage, turns, until } from './helpers.js';
+import type { CrashPoint } from './support/crash-point.js';
+import { SimulatedDisk } from './support/simulated-disk.js';
+import { SimulatedFileManager } from './support/simulated-file-manager.js';
 
 const FIXTURES = fileURLToPath(new URL('../../test/fixtures/okaywal-v0', import.meta.url));
 const NAMES = ['small', 'segments', 'recycled', 'torn', 'large'];
@@ -105,4 +107,58 @@ inMemory('a chunk of the predecessor that was damaged is not handed over as an e
   const outcome = await storage.open({ manager }).catch((error: unknown) => error);
   assert.ok(!manager.recoveredIds.includes(1));
   if (outcome instanceof WalError) assert.equal(outcome.code, 'WAL_CORRUPT');
+});
+
+/** The predecessor's directory on a disk that has not got all of the last segment: the rest is in the cache only. */
+async function halfWritten(): Promise<SimulatedDisk> {
+  const disk = new SimulatedDisk();
+  await copyFixture(new Storage(new SimulatedFileManager(disk), '/log'), 'small');
+  const inode = disk.lookup('/log/wal-1');
+  assert.ok(inode !== undefined);
+  const [half, rest] = [60, inode.share().slice(60)];
+  disk.write(inode, half, Buffer.alloc(rest.length));
+  disk.sync(inode, disk.time);
+  disk.syncDirectory('/log', disk.time);
+  disk.write(inode, half, rest);
+  return disk;
+}
+
+for (const whose of ['the predecessor', 'an earlier opening']) {
+  test(`what is shown of the predecessor's last segment survives a power loss, although a sync by ${whose} failed`, async () => {
+    const disk = await halfWritten();
+    const inode = disk.lookup('/log/wal-1');
+    assert.ok(inode !== undefined);
+    if (whose === 'the predecessor') {
+      disk.failSync(inode, disk.time, () => false);
+    } else {
+      const failing = new SimulatedFileManager(disk, {
+        faultAt: ({ kind, path }) => (kind === 'sync' && path === '/log/wal-1' ? 'EIO' : undefined),
+        survives: () => false,
+      });
+      await assert.rejects(new Storage(failing, '/log').open(), { code: 'WAL_IO' });
+    }
+
+    const manager = new HoardingManager();
+    let shown: CrashPoint | undefined;
+    manager.onRecover = () => void (shown ??= disk.crashPoint());
+    await new Storage(new SimulatedFileManager(disk), '/log').open({ manager });
+    assert.ok(shown !== undefined);
+    const crashed = new SimulatedFileManager(shown.powerLoss(shown.fragments.map(() => 'lost')));
+    assert.deepEqual(await new Storage(crashed, '/log').contents(), manager.recovered);
+  });
+}
+
+test(`the predecessor's last segment leaves the cache between its scan and its copy: the opening notices`, async () => {
+  const disk = await halfWritten();
+  const inode = disk.lookup('/log/wal-1');
+  assert.ok(inode !== undefined);
+  disk.failSync(inode, disk.time, () => false);
+  const dropping = new SimulatedFileManager(disk, {
+    onStep: ({ kind, path }) => {
+      if (kind === 'create' && path === '/log/wal-tail') inode.patch(0, inode.durable);
+    },
+  });
+  const opening = new Storage(dropping, '/log').open();
+  await assert.rejects(opening, { code: 'WAL_IO', message: /changed while it was read/ });
+  assert.equal((await new Storage(new SimulatedFileManager(disk), '/log').contents()).length, 1);
 });

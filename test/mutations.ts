@@ -472,8 +472,8 @@ const RECOVERY: readonly Mutation[] = [
   {
     name: 'the copy of a tail is used although only the cache may have it',
     file: 'flow/tail-copy.ts',
-    find: 'await this.#syncDirectory(); this.#assertOwned(); await putBack(fresh, tail, segment);',
-    replace: 'await putBack(fresh, tail, segment);',
+    find: 'await this.#syncDirectory(); await this.#putBack(fresh, tail, segment);',
+    replace: 'await this.#putBack(fresh, tail, segment);',
     caughtBy: named('crash-twice', 'a tail is written over while only the cache knows its copy, which the process before could not sync'),
   },
   {

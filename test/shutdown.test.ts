@@ -1,11 +1,13 @@
 /** How a log ends. */
 import assert from 'node:assert/strict';
 import { LogPosition, type WriteAheadLog } from '../src/index.js';
-import { Gate, systemError } from './faulty-file-manager.js';
+import { Gate, systemError, type FileCall } from './faulty-file-manager.js';
 import {
-  fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, pattern, ready, RecordingManager,
+  fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, pattern, ready, RecordingManager, Storage,
   TestEnvironment, turns, until,
 } from './helpers.js';
+import { SimulatedDisk } from './support/simulated-disk.js';
+import { SimulatedFileManager } from './support/simulated-file-manager.js';
 
 const ROOMY = {
   preallocateBytes: 256 * 1024, checkpointAfterBytes: 200 * 1024, bufferBytes: 4096, maxPendingBytes: 8192,
@@ -191,6 +193,91 @@ forEachFileManager('a lost lock fails the log at once: nothing is written, renam
   const changing = faulty.calls.slice(calls).filter(({ operation }) => changes.includes(operation));
   assert.deepEqual(changing, []);
   assert.equal(faulty.openHandles, 0);
+});
+
+/** Whether a call changes what another owner of the directory may rely on. Under this name nobody looks for anything. */
+function isChange({ operation, name }: FileCall): boolean {
+  if (operation === 'write') return name !== 'wal-tail-new';
+  return ['rename', 'remove', 'truncate'].includes(operation);
+}
+
+for (const hasCopy of [false, true]) {
+  const what = hasCopy ? 'a copy of its tail' : 'a tail to be written again';
+  forEachFileManager(`an opening that loses its lock begins no change any more, for a log with ${what}`, async (base) => {
+    const hoarding = new HoardingManager();
+    const log = await base.open({ manager: hoarding });
+    await fillSegment(log);
+    await log.append('tail');
+    const left = await base.crash();
+    hoarding.letGo();
+    // A file's second name, and a segment that was prepared and not begun.
+    await left.put('wal-500-cp', await left.get('wal-1'));
+    await left.put('wal-999', Buffer.alloc(4096));
+    if (hasCopy) {
+      const { storage, faulty } = left.withFaults();
+      faulty.before = ({ operation }) => {
+        if (operation === 'remove') throw systemError('EIO');
+      };
+      await assert.rejects(storage.open(), { code: 'WAL_IO' });
+    }
+    let isReached = true;
+    for (let moment = 0; isReached; moment++) {
+      const { storage, faulty } = (await left.crash()).withFaults();
+      let [count, calls] = [0, Infinity];
+      const pass = (): void => {
+        if (count++ !== moment) return;
+        faulty.compromise(new Error('somebody else has it'));
+        calls = faulty.calls.length;
+      };
+      // Not while a block is read, which is written then: the lock can as well be lost behind the last look at it.
+      const passed = ['list', 'write', 'sync', 'syncDirectory', 'rename', 'remove'];
+      faulty.before = ({ operation }) => {
+        if (passed.includes(operation)) pass();
+      };
+      const manager = new HoardingManager();
+      manager.onSegment = () => {
+        pass();
+        return 'recover';
+      };
+      const outcome = await storage.open({ manager }).then(() => 'opened', (error: { code?: string }) => error.code);
+      isReached = count > moment;
+      assert.equal(outcome, isReached ? 'WAL_FAILED' : 'opened');
+      assert.deepEqual(faulty.calls.slice(calls).filter(isChange), []);
+      manager.letGo();
+    }
+  });
+}
+
+/** A process has ended before the entry that fills its segment was written; the next segment was prepared meanwhile. */
+async function preparedTooEarly(): Promise<SimulatedDisk> {
+  const disk = new SimulatedDisk();
+  const { storage, faulty } = new Storage(new SimulatedFileManager(disk), '/log').withFaults();
+  const log = await storage.open({ manager: new HoardingManager() });
+  await log.append(pattern(1800));
+  const gate = new Gate();
+  faulty.before = ({ operation, name }) => (operation === 'write' && name === 'wal-1' ? gate.pass() : undefined);
+  void log.append(pattern(300));
+  await until(() => disk.paths().includes('/log/wal-3'));
+  return disk.crashPoint().processDeath(() => true);
+}
+
+inMemory('an opening that lost its lock takes no segment from the next owner of the directory', async () => {
+  const disk = await preparedTooEarly();
+  const { storage, faulty } = new Storage(new SimulatedFileManager(disk), '/log').withFaults();
+  const manager = new RecordingManager();
+  const acknowledged: number[] = [];
+  manager.onSegment = async (): Promise<'recover'> => {
+    faulty.compromise(new Error('somebody else has it'));
+    disk.locks.clear();
+    const next = await new Storage(new SimulatedFileManager(disk), '/log').open({ manager: new HoardingManager() });
+    acknowledged.push(...await fillSegment(next), (await next.append('in the successor')).id);
+    return 'recover';
+  };
+  await assert.rejects(storage.open({ manager }), { code: 'WAL_FAILED' });
+
+  const after = new SimulatedFileManager(disk.crashPoint().processDeath(() => true));
+  const found = await new Storage(after, '/log').contents();
+  assert.deepEqual(found.map(({ id }) => id).filter((id) => acknowledged.includes(id)), acknowledged);
 });
 
 forEachFileManager('leaving the scope of a log shuts it down', async (storage) => {

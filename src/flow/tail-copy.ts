@@ -42,8 +42,7 @@ export class TailRewriter {
       await writeCopy(copy, tail, segment.file, from);
       await copy.sync();
       await this.#syncDirectory();
-      this.#assertOwned();
-      await putBack(copy, tail, segment);
+      await this.#putBack(copy, tail, segment);
     });
     await this.discard();
   }
@@ -64,8 +63,7 @@ export class TailRewriter {
         this.#assertOwned();
         await this.#fileManager.rename(this.#newPath, this.#path);
         await this.#syncDirectory();
-        this.#assertOwned();
-        await putBack(fresh, tail, segment);
+        await this.#putBack(fresh, tail, segment);
       });
     });
     await this.discard();
@@ -75,6 +73,15 @@ export class TailRewriter {
     this.#assertOwned();
     await this.#fileManager.remove(this.#path);
     await this.#syncDirectory();
+  }
+
+  /** Writes the tail in a copy over the one in its segment, durably. */
+  async #putBack(copy: FileHandle, tail: TailCopy, { file }: Segment): Promise<void> {
+    for await (const { bytes, at } of blocksOf(copy, TAIL_HEADER_LENGTH, tail.length)) {
+      this.#assertOwned();
+      await writeFully(file, [bytes], tail.offset + at);
+    }
+    await file.sync();
   }
 
   /** A crash can leave this name beside the other one, for the same file, which must not be written in place. */
@@ -122,14 +129,6 @@ async function readWholeCopy(copy: FileHandle): Promise<(TailCopy & { readonly c
   let computed = 0;
   for await (const { crc } of blocksOf(copy, TAIL_HEADER_LENGTH, tail.length)) computed = crc;
   return computed === stored.readUInt32LE(0) ? { ...tail, crc: computed } : undefined;
-}
-
-/** Writes the tail in a copy over the one in its segment, durably. */
-async function putBack(copy: FileHandle, tail: TailCopy, { file }: Segment): Promise<void> {
-  for await (const { bytes, at } of blocksOf(copy, TAIL_HEADER_LENGTH, tail.length)) {
-    await writeFully(file, [bytes], tail.offset + at);
-  }
-  await file.sync();
 }
 
 interface Block {
