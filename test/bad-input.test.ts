@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
 import {
-  LogPosition, LogVoid, MemoryFileManager, WalError, WriteAheadLog, type LogManager, type WalOptions,
+  LogPosition, LogVoid, MemoryFileManager, WalError, WriteAheadLog, type CommitOptions, type LogManager, type WalOptions,
 } from '../src/index.js';
 import { forEachFileManager, inMemory, pattern, RecordingManager, Storage, until } from './helpers.js';
 
@@ -279,4 +279,30 @@ inMemory('what recover and checkpointTo return besides promises is of no matter'
   await log.checkpointActive();
   await until(() => log.stats().segmentsToCheckpoint === 0);
   assert.deepEqual(manager.recovered, []);
+});
+
+inMemory('an onRecoveryProgress that throws fails the opening with what it threw, not as an error of the disk', async (storage) => {
+  await (await storage.open()).append('one');
+  const crashed = await storage.crash();
+  const cause = new Error('mine');
+  const onRecoveryProgress = () => {
+    throw cause;
+  };
+  await assert.rejects(crashed.open({ options: { onRecoveryProgress } }), { name: 'WalError', code: 'WAL_LOG_MANAGER_FAILED', cause });
+  assert.deepEqual(await crashed.contents(), [{ id: 1, chunks: ['one'] }]);
+});
+
+inMemory('a misspelt option is a TypeError that names it, and nothing is done without it', async (storage) => {
+  const expected = (name: string) => ({ name: 'TypeError', message: new RegExp(`no option "${name}"`) });
+  const open = (options: object) => storage.open({ options });
+  await assert.rejects(open({ preallocatebytes: 8192 }), expected('preallocatebytes'));
+  await assert.rejects(open({ onDamage: () => undefined }), expected('onDamage'));
+  await assert.rejects(storage.fileManager.list(storage.directory), { code: 'ENOENT' });
+  const log = await storage.open();
+  const options = wrong<CommitOptions>({ durabel: false });
+  await assert.rejects(log.append('one', options), expected('durabel'));
+  await assert.rejects(log.appendBatch(['one'], options), expected('durabel'));
+  const reading = wrong<WalOptions>({ fileManager: storage.fileManager, buffer: 1 });
+  await assert.rejects(WriteAheadLog.openReadOnly(storage.directory, reading), expected('buffer'));
+  assert.equal(log.stats().nextId, 1);
 });

@@ -169,3 +169,16 @@ inMemory('a batch with one entry that is none is refused as a whole', async (sto
   assert.equal(log.stats().nextId, 1);
   assert.deepEqual(await readIds(log), []);
 });
+
+inMemory('a hole in a batch, or in the chunks of an entry, is refused like undefined', async (storage) => {
+  const log = await storage.open();
+  const hole: string[] = [];
+  hole[1] = 'a';
+  const expected = { name: 'TypeError', message: /not undefined/ };
+  await assert.rejects(log.appendBatch(hole), expected);
+  await assert.rejects(log.appendBatch(['b', hole]), expected);
+  await assert.rejects(log.append(hole), expected);
+  assert.equal(log.stats().nextId, 1);
+  await log.shutdown();
+  assert.deepEqual(await storage.contents(), []);
+});

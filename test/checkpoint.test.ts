@@ -266,3 +266,19 @@ inMemory('a segment that nobody holds any more is kept while the checkpoint of a
   end();
   await log.shutdown();
 });
+
+forEachFileManager('a checkpoint that says itself what is not needed any more does not wait for its own end', async (storage) => {
+  const manager = new RecordingManager();
+  manager.onCheckpoint = (lastId, log) => log.truncateBefore(lastId + 1);
+  const log = await storage.open({ manager });
+  const events: string[] = [];
+  log.on('checkpoint', ({ lastId }) => events.push(`checkpoint ${lastId}`));
+  log.on('checkpointFailed', ({ error }) => events.push(String(error)));
+  for (let id = 1; id <= 2; id++) {
+    await log.append('entry');
+    await log.checkpointActive();
+    await until(() => events.length === id);
+  }
+  assert.deepEqual(events, ['checkpoint 1', 'checkpoint 2']);
+  await log.shutdown();
+});

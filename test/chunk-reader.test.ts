@@ -106,6 +106,7 @@ forEachFileManager('a position that one opening, or recovery, handed out is good
   for (let i = 0; i < 30; i++) {
     const { chunks: [{ position }] } = await log.append(`entry ${i} ${'x'.repeat(200)}`);
     written.set(`entry ${i} ${'x'.repeat(200)}`, position);
+    if (i % 10 === 9) await log.checkpointActive();
   }
   const crashed = await storage.crash();
   const shown = new Map<string, LogPosition>();
@@ -222,4 +223,42 @@ inMemory('an entry of a recovery can be read chunk by chunk, in pieces or as a w
   };
   await (await storage.crash()).open({ manager, options: ROOMY });
   assert.deepEqual(found.map(({ length }) => length), [5, 0, 300_000]);
+});
+
+forEachFileManager('a second read at once takes nothing of the first, and does not pass for damage', async (storage) => {
+  const log = await storage.open({ options: ROOMY });
+  const data = pattern(100_000);
+  const { chunks: [{ position }] } = await log.append(data);
+  const reader = await log.readAt(position);
+  const expected = { name: 'TypeError', message: /await the call before/ };
+  const target = Buffer.alloc(60_000);
+  const reading = reader.read(target);
+  await assert.rejects(reader.read(Buffer.alloc(60_000)), expected);
+  await assert.rejects(reader.readAll(), expected);
+  await assert.rejects(reader.crcIsValid(), expected);
+  assert.equal(await reading, 60_000);
+  assert.ok(target.equals(data.subarray(0, 60_000)));
+  const rest = reader.readAll();
+  await assert.rejects(reader.readAll(), expected);
+  assert.ok(Buffer.from(await rest).equals(data.subarray(60_000)));
+  assert.equal(await reader.crcIsValid(), true);
+  await reader.close();
+
+  const other = await log.readAt(position);
+  const first = other[Symbol.asyncIterator]().next();
+  await assert.rejects(other.readAll(), expected);
+  await assert.rejects(other[Symbol.asyncIterator]().next(), expected);
+  assert.ok(data.subarray(0, 100_000).equals((await first).value ?? Buffer.alloc(0)));
+  await other.close();
+});
+
+forEachFileManager('a reader that is closed lets go of its segment only when the read under way has ended', async (storage) => {
+  const log = await storage.open({ options: ROOMY });
+  const { chunks: [{ position }] } = await log.append(pattern(100_000));
+  const reader = await log.readAt(position);
+  const reading = reader.readAll();
+  await reader.close();
+  assert.equal(log.stats().segments[0].readers, 1);
+  assert.ok(pattern(100_000).equals(await reading));
+  assert.equal(log.stats().segments[0].readers, 0);
 });

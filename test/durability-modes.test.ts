@@ -254,3 +254,16 @@ for (const end of ['sync', 'shutdown'] as const) {
     }, { changes: 4, seeds: [0, 3], choicesPerMoment: 5 });
   });
 }
+
+inMemory('sync behind an append for which there is no next segment does not fail with it, and syncs what was committed', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open({ manager: new KeepingManager(), options: { sync: 'manual' } });
+  faulty.before = ({ operation, name }) => {
+    if (operation === 'write' && name.endsWith('-cp')) throw systemError('ENOSPC');
+  };
+  await log.append(Buffer.alloc(5000));
+  const [refused, synced] = [log.append('fits not'), log.sync()];
+  await assert.rejects(refused, { code: 'WAL_NO_SPACE' });
+  await synced;
+  assert.equal(log.durableId, 1);
+});

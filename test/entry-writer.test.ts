@@ -230,3 +230,19 @@ forEachFileManager('an entry that reached the disk in several flushes is recover
   assert.ok(log.stats().flushes > 3);
   assert.deepEqual(await (await storage.crash()).contents(ROOMY), [{ id: 1, chunks }]);
 });
+
+inMemory('who gave up waiting is not counted among those who wait', async (storage) => {
+  const log = await storage.open({ options: ROOMY });
+  const holder = await log.beginEntry();
+  const controllers = [new AbortController(), new AbortController(), new AbortController()];
+  const waiting = controllers.map(({ signal }) => log.beginEntry({ signal }));
+  const [first, second, third] = waiting;
+  assert.equal(log.stats().waitingWriters, 3);
+  controllers[1].abort();
+  await assert.rejects(second, { name: 'AbortError' });
+  assert.equal(log.stats().waitingWriters, 2);
+  await holder.rollback();
+  await (await first).rollback();
+  await (await third).rollback();
+  assert.equal(log.stats().waitingWriters, 0);
+});

@@ -298,3 +298,16 @@ inMemory('an entry of a follower can be read until the next is asked for, in a s
   assert.deepEqual((await entry.readAllChunks()).map(({ length }) => length), [10_000, 1]);
   await iterator.return?.();
 });
+
+forEachFileManager('a follower that begins while the start of a new segment is being written takes that for no damage', async (storage) => {
+  const log = await storage.open({ manager: new KeepingManager() });
+  await log.append('one');
+  const next = new Promise<number | undefined>((resolve, reject) => {
+    log.once('segment', () => {
+      nextEntry(log.entries({ from: log.durableId + 1, follow: true })).then((entry) => resolve(entry?.id), reject);
+    });
+  });
+  await log.checkpointActive();
+  await log.append('two');
+  assert.equal(await next, 2);
+});

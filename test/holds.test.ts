@@ -1,9 +1,10 @@
 /** Holds: checkpointed entries that stay readable for somebody. */
 import assert from 'node:assert/strict';
-import type { HoldOptions, WriteAheadLog } from '../src/index.js';
+import { WriteAheadLog, type FileManager, type HoldOptions } from '../src/index.js';
 import { systemError } from './faulty-file-manager.js';
-import { fillSegment, forEachFileManager, inMemory, RecordingManager, text, until, type Storage } from './helpers.js';
-import { readEntries, readIds } from './iterating.js';
+import { fillSegment, forEachFileManager, inMemory, RecordingManager, SMALL, text, until, type Storage } from './helpers.js';
+import { KeepingManager, readEntries, readIds } from './iterating.js';
+import { SimulatedDisk, SimulatedFileManager } from './support/index.js';
 
 async function checkpointAll(log: WriteAheadLog): Promise<void> {
   await log.checkpointActive();
@@ -202,7 +203,7 @@ inMemory('a hold on what is gone or still to come, or that moves back, is refuse
   await assert.rejects(log.hold('a', { from: nextId - 1 }), RangeError);
   await assert.rejects(hold.advance(nextId - 1), RangeError);
   await hold.advance(nextId);
-  await hold.advance(nextId + 10);
+  await assert.rejects(hold.advance(nextId + 1), { code: 'WAL_OUT_OF_RANGE' });
 });
 
 inMemory('arguments that make no sense are refused, and leave no hold behind', async (storage) => {
@@ -242,4 +243,37 @@ forEachFileManager('truncateAfter does not take away what a hold has moved past'
   await log.truncateAfter(2);
   assert.equal(hold.from, 3);
   await log.hold('new', { from: log.stats().nextId });
+});
+
+inMemory('a hold that may keep less from now on is broken at once, if it keeps more', async (storage) => {
+  const { log, hold } = await openHeld(storage);
+  const broken: string[] = [];
+  log.on('holdBroken', ({ name }) => broken.push(name));
+  await log.hold('replica', { maxBytes: 3 * 4096 });
+  await until(() => broken.length > 0);
+  assert.deepEqual([broken, hold.isBroken], [['replica'], true]);
+  await until(() => log.stats().segments.every(({ state }) => state !== 'held'));
+});
+
+inMemory('a hold that waited for what a power loss has taken wants what comes in its place, and keeps no cut from it', async () => {
+  const disk = new SimulatedDisk();
+  const open = (fileManager: FileManager) => WriteAheadLog.recover('/wal', new KeepingManager(), { ...SMALL, fileManager, sync: 'manual' });
+  const fileManager = new SimulatedFileManager(disk);
+  const log = await open(fileManager);
+  await log.appendBatch(['one', 'two']);
+  await log.sync();
+  await log.appendBatch(['three', 'four']);
+  await log.hold('replica', { from: 5 });
+  const point = disk.crashPoint();
+  fileManager.kill();
+  const after = point.powerLoss(point.fragments.map(() => 'lost'));
+  const again = await open(new SimulatedFileManager(after));
+  assert.equal(again.durableId, 2);
+  const hold = await again.hold('replica');
+  assert.equal(hold.from, 3);
+  await again.appendBatch(['new', 'new']);
+  await again.sync();
+  await again.truncateAfter(2);
+  await hold.advance(again.stats().nextId);
+  await again.shutdown();
 });

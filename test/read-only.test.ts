@@ -7,7 +7,8 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
-  LogPosition, NodeFileManager, WalError, WriteAheadLog, type FileManager, type ReadOnlyLog, type ReadOptions, type WalOptions,
+  LogPosition, NodeFileManager, WalError, WriteAheadLog, type FileManager, type ReadOnlyLog, type ReadOnlyOptions,
+  type ReadOptions, type WalOptions,
 } from '../src/index.js';
 import type { EntryExtent } from '../src/segment/segment-scanner.js';
 import { Gate, systemError } from './faulty-file-manager.js';
@@ -331,6 +332,29 @@ inMemory('a file that is cut back to be used again, and not yet more than that, 
   await reader.close();
 });
 
+inMemory('a file that is cut back between its opening and the question for its size is not taken for damaged', async (storage) => {
+  const manager = new HoardingManager();
+  const { storage: gated, faulty: owner } = storage.withFaults();
+  const cutBack = new Gate();
+  owner.after = ({ operation }) => (operation === 'truncate' ? cutBack.pass() : undefined);
+  const log = await gated.open({ manager, options: BLOCKS });
+  await log.append(pattern(200_000));
+  await log.append('in the next segment');
+  const { faulty } = storage.withFaults();
+  const sized = new Gate();
+  faulty.before = ({ operation, name }) => (operation === 'size' && name === 'wal-1' ? sized.pass() : undefined);
+  const opening = WriteAheadLog.openReadOnly(storage.directory, { fileManager: faulty });
+  await until(() => sized.arrivals === 1);
+  manager.onCheckpoint = () => Promise.resolve();
+  manager.letGo();
+  while (cutBack.arrivals === 0) await log.append(pattern(3000));
+  sized.open();
+  const reader = await opening;
+  await assert.rejects(collect(reader), hasCode('WAL_POSITION_GONE'));
+  cutBack.open();
+  await reader.close();
+});
+
 inMemory('a listing that misses a segment, as one can while names change, is not taken for damage', async (storage) => {
   const manager = new HoardingManager();
   const written = await appendAll(await storage.open({ manager }), 40);
@@ -448,6 +472,21 @@ inMemory('an empty directory is an empty log, and no mistake', async (storage) =
   await reader.close();
   await assert.rejects(WriteAheadLog.openReadOnly(''), RangeError);
   await assert.rejects(WriteAheadLog.openReadOnly(7 as unknown as string), TypeError);
+});
+
+inMemory('an onDamage that is no function, or a signal that is none, is a TypeError before it is needed', async (storage) => {
+  await appendAll(await storage.open(), 1);
+  for (const onDamage of [3, null, 'ignore', {}]) {
+    const options = { fileManager: storage.fileManager, onDamage } as unknown as ReadOnlyOptions;
+    await assert.rejects(WriteAheadLog.openReadOnly(storage.directory, options), { name: 'TypeError', message: /onDamage .* not / });
+  }
+  const reader = await view(storage);
+  for (const signal of [5, null, {}]) {
+    const options = { signal } as unknown as ReadOptions;
+    await assert.rejects(collect(reader, options), { name: 'TypeError', message: /signal .* not / });
+  }
+  assert.equal((await collect(reader)).length, 1);
+  await reader.close();
 });
 
 test('a log where nothing can be written is read all the same', { timeout: 60_000 }, async (context) => {

@@ -308,3 +308,19 @@ inMemory('ids that make no sense are refused by both', async (storage) => {
   await assert.rejects(log.truncateAfter(1), { code: 'WAL_CLOSED' });
   await assert.rejects(log.truncateBefore(1), { code: 'WAL_CLOSED' });
 });
+
+forEachFileManager('a cut at the end of a segment that the opening has just abandoned does not need what is in it', async (storage) => {
+  const manager = new HoardingManager();
+  const log = await storage.open({ manager });
+  for (let i = 0; i < 3; i++) await fillSegment(log);
+  const crashed = await storage.crash();
+  const second = new RecordingManager();
+  second.onSegment = () => 'abandon';
+  const again = await crashed.open({ manager: second });
+  const { lastId } = again.stats().segments[1];
+  await again.truncateAfter(lastId);
+  const { id } = await again.append('new');
+  assert.ok(id > lastId);
+  assert.equal((await readIds(again)).at(-1), id);
+  manager.letGo();
+});

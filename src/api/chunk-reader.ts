@@ -64,20 +64,25 @@ export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
     return this.#source.isValid();
   }
 
-  /** Lets go of the segment. Idempotent. */
+  /** Lets go of the segment, once a read under way has ended. Idempotent. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#segment.unpin();
+    if (!this.#isReading) this.#segment.unpin();
   }
 
   /**
    * The bytes that remain, in pieces; the end of the iteration means that the whole chunk is valid. Closes the reader.
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
+    this.#assertOpen();
     try {
-      this.#assertOpen();
-      yield* this.#source.stream();
+      const pieces = this.#source.stream();
+      for (;;) {
+        const piece = await this.#reading(() => pieces.next());
+        if (piece.done === true) return;
+        yield piece.value;
+      }
     } finally {
       await this.close();
     }
@@ -96,6 +101,7 @@ export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
       return await read();
     } finally {
       this.#isReading = false;
+      if (this.#isClosed) this.#segment.unpin();
     }
   }
 
