@@ -57,7 +57,7 @@ async function main(records: readonly DemoRecord[]): Promise<void> {
 
   print('', 'until the kill', 'afterwards');
   print('records acknowledged', before.records, after.records);
-  print('records found again', '', found);
+  print('records found again', '', `${found}, ${found - before.records} of them unanswered`);
   print('commits/s', perSecond(before), perSecond(after));
   print('flushes', before.flushes, after.flushes);
   print('commits per flush', commitsPerFlush(before), commitsPerFlush(after));

@@ -486,7 +486,7 @@ const RECOVERY: readonly Mutation[] = [
   {
     name: 'the second copy of a tail may be written over the first',
     file: 'flow/tail-copy.ts',
-    find: 'await this.#removeNew();',
+    find: 'await removeIfThere(this.#fileManager, this.#newPath);',
     replace: '',
     caughtBy: named('crash-twice', 'a copy of a tail that has two names is written over, with nothing else left of the tail'),
   },

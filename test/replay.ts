@@ -13,7 +13,10 @@ import { WORKLOADS } from './support/workloads.js';
 
 const names = process.argv.slice(2);
 const seed = Number(names.pop() ?? NaN);
-if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError('usage: node replay.js [WORKLOAD] SEED');
+if (!Number.isSafeInteger(seed) || seed < 0) {
+  console.error('usage: npm run test:replay -- [WORKLOAD] SEED');
+  process.exit(64);
+}
 const exploration = newExploration();
 console.log(`seed ${seed}: ${describeSettings(settingsFor(seed))}`);
 if (names[0] === undefined || names[0] === 'random') {

@@ -31,7 +31,7 @@ if (only !== undefined && !['crashes', 'fuzz', 'kills'].includes(only)) {
 /** The fuzzer makes more than one number of its own out of its seed. */
 const SMALL_SEED = String(seed % 8000);
 
-console.log(`from seed ${seed}, for ${minutes} minutes`);
+console.log(`from seed ${seed}; minutes: ${minutes}`);
 const crashMs = share('crashes', 4 / 5);
 const fuzzMs = share('fuzz', 1 / 5);
 let isGood = true;

@@ -21,7 +21,7 @@ import type { LogManagerOf } from '../flow/log-manager.js';
 import { closedError, LogWriter } from '../flow/log-writer.js';
 import { openForWriting, writeOpeningLink } from '../flow/opening.js';
 import { Owner } from '../flow/owner.js';
-import { Recovery, type RecoveredLog, type RecoveryReport } from '../flow/recovery.js';
+import { LogRecovery, type RecoveredLog, type RecoveryReport } from '../flow/recovery.js';
 import type { Closable } from '../flow/segment-files.js';
 import { SegmentPool } from '../flow/segment-pool.js';
 import { BlockPool } from '../segment/block-pool.js';
@@ -516,7 +516,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       await fileManager.createDirectory(this.#directory);
       this.#lock = await fileManager.lock(this.#directory, (cause) => this.#queue.fail(cause));
       const parts = { directory: this.#directory, options: this.#options, assertOwned: this.#assertOwned };
-      const recovered = await new Recovery(parts, this.#owner, this.#holds, opened).run();
+      const recovered = await new LogRecovery(parts, this.#owner, this.#holds, opened).run();
       await this.#goOn(recovered, opened);
       const { entries, bytes, tornBytes, segments } = recovered;
       const durationMs = this.#environment.now() - started;

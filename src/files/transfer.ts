@@ -1,4 +1,23 @@
-import type { FileHandle } from './file-manager.js';
+import type { FileHandle, FileManager, OpenOptions } from './file-manager.js';
+
+/** Opens a file for `use` and closes it again. */
+export async function withFile<T>(
+  fileManager: FileManager, path: string, options: OpenOptions, use: (file: FileHandle) => Promise<T>,
+): Promise<T> {
+  const file = await fileManager.open(path, options);
+  try {
+    return await use(file);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Removes a file if it is there. */
+export async function removeIfThere(fileManager: FileManager, path: string): Promise<void> {
+  await fileManager.remove(path).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  });
+}
 
 /** Writes all of `parts` from `position`, however short the single writes are. */
 export async function writeFully(file: FileHandle, parts: readonly Uint8Array[], position: number): Promise<void> {

@@ -5,7 +5,7 @@ import { decodeHolds, encodeHolds, type StoredHold } from '../contracts/holds-fo
 import type { EntryId } from '../contracts/entry.js';
 import { HOLDS_FILE_NAME, NEW_HOLDS_FILE_NAME } from '../contracts/segment-name.js';
 import type { FileHandle, FileManager } from '../files/file-manager.js';
-import { readFully, writeFully } from '../files/transfer.js';
+import { readFully, removeIfThere, withFile, writeFully } from '../files/transfer.js';
 import type { Segment } from '../segment/segment.js';
 import type { DirectorySync } from './directory-sync.js';
 
@@ -185,15 +185,8 @@ export class Holds {
     this.#assertRunning();
     const fresh = this.#path(NEW_HOLDS_FILE_NAME);
     // A crash can leave this name beside the other one, for the same file, which must not be written in place.
-    await this.#fileManager.remove(fresh).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    });
-    const file = await this.#fileManager.open(fresh, { access: 'create' });
-    try {
-      await write(file);
-    } finally {
-      await file.close();
-    }
+    await removeIfThere(this.#fileManager, fresh);
+    await withFile(this.#fileManager, fresh, { access: 'create' }, write);
   }
 
   #assertRunning(): void {
@@ -204,15 +197,12 @@ export class Holds {
     return path.join(this.#directory, name);
   }
 
-  async #read(): Promise<Buffer> {
-    const file = await this.#fileManager.open(this.#path(HOLDS_FILE_NAME), { access: 'read' });
-    try {
+  #read(): Promise<Buffer> {
+    return withFile(this.#fileManager, this.#path(HOLDS_FILE_NAME), { access: 'read' }, async (file) => {
       const bytes = Buffer.alloc(await file.size());
       await readFully(file, bytes, 0);
       return bytes;
-    } finally {
-      await file.close();
-    }
+    });
   }
 }
 

@@ -77,7 +77,7 @@ async function look(
   });
   const newest = chain.at(-1);
   const last = newest === undefined
-    ? EMPTY_LOG : await findLastEnd(newest.segment, lastIdBefore(newest), options.bufferBytes);
+    ? EMPTY_END : await findLastEnd(newest.segment, lastIdBefore(newest), options.bufferBytes);
   const segments = [];
   for (const linked of chain) segments.push({ ...linked, size: await linked.segment.size() });
   const used = new Set<Closable>(chain.map(({ segment }) => segment));
@@ -109,7 +109,7 @@ async function linkAll(
   return { chain, unused };
 }
 
-const EMPTY_LOG: SegmentEnd = { end: 0, lastId: 0, provenId: 0, tornBytes: 0, damage: undefined };
+const EMPTY_END: SegmentEnd = { end: 0, lastId: 0, provenId: 0, tornBytes: 0, damage: undefined };
 
 /** Whether a file had another name, or was another segment's, by the time it was looked at. */
 function hasMoved(error: unknown): boolean {

@@ -63,7 +63,7 @@ export interface RecoveredLog {
 }
 
 /** Reads a log from its first live entry to its last. One use. */
-export class Recovery {
+export class LogRecovery {
   readonly #directory: string;
   readonly #options: ResolvedOptions;
   readonly #target: RecoveryTarget;

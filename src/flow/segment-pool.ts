@@ -6,7 +6,7 @@ import type { ResolvedOptions } from '../contracts/options.js';
 import { SALT_LENGTH, decodeHeader, encodeHeader, type SegmentHeader } from '../contracts/segment-format.js';
 import { NEW_SPARE_NAME, checkpointedName, segmentName } from '../contracts/segment-name.js';
 import type { FileHandle, FileManager } from '../files/file-manager.js';
-import { writeFully } from '../files/transfer.js';
+import { withFile, writeFully } from '../files/transfer.js';
 import { Segment } from '../segment/segment.js';
 import type { DirectorySync } from './directory-sync.js';
 
@@ -144,7 +144,8 @@ export class SegmentPool {
   async #createSpare(): Promise<void> {
     this.#assertRunning();
     try {
-      await this.#withFile(NEW_SPARE_NAME, 'create', (file) => this.#allocate(file));
+      const spare = this.#path(NEW_SPARE_NAME);
+      await withFile(this.#fileManager, spare, { access: 'create' }, (file) => this.#allocate(file));
     } catch (error) {
       // Whatever could be allocated goes back: the rest of the machine may need the space more.
       await this.#discard(NEW_SPARE_NAME);
@@ -171,7 +172,7 @@ export class SegmentPool {
     this.#environment.randomFill(salt);
     const bytes = encodeHeader(segmentId, salt, this.#options.versionInfo);
     try {
-      await this.#withFile(name, 'write', async (file) => {
+      await withFile(this.#fileManager, this.#path(name), { access: 'write' }, async (file) => {
         this.#assertRunning();
         // Before the size changes: who still reads the file's last life takes that for damage otherwise.
         await writeFully(file, [bytes], 0);
@@ -184,15 +185,6 @@ export class SegmentPool {
       throw error;
     }
     return decodeHeader(bytes) as SegmentHeader;
-  }
-
-  async #withFile(name: string, access: 'write' | 'create', use: (file: FileHandle) => Promise<void>): Promise<void> {
-    const file = await this.#fileManager.open(this.#path(name), { access });
-    try {
-      await use(file);
-    } finally {
-      await file.close();
-    }
   }
 
   /** Renames a file. A spare that had the new name is replaced, so it is a spare no longer. */

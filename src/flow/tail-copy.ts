@@ -3,7 +3,7 @@ import { crc32 } from '../base/crc32.js';
 import { decodeTailHeader, encodeTailHeader, TAIL_HEADER_LENGTH, type TailCopy } from '../contracts/segment-format.js';
 import { NEW_TAIL_FILE_NAME, TAIL_FILE_NAME } from '../contracts/segment-name.js';
 import type { FileHandle, FileManager } from '../files/file-manager.js';
-import { readFully, writeFully } from '../files/transfer.js';
+import { readFully, removeIfThere, withFile, writeFully } from '../files/transfer.js';
 import type { Segment } from '../segment/segment.js';
 
 const BLOCK_BYTES = 1024 * 1024;
@@ -37,7 +37,7 @@ export class TailRewriter {
   async rewrite(segment: Segment, from: number, to: number): Promise<void> {
     this.#assertOwned();
     const tail: TailCopy = { segmentId: segment.segmentId, seed: segment.seed, offset: from, length: to - from };
-    await this.#withFile(this.#path, 'create', async (copy) => {
+    await withFile(this.#fileManager, this.#path, { access: 'create' }, async (copy) => {
       await copy.truncate(0);
       await writeCopy(copy, tail, segment.file, from);
       await copy.sync();
@@ -49,13 +49,15 @@ export class TailRewriter {
 
   /** Finishes a rewrite that was interrupted, if there is a whole copy and `segments` holds its segment. */
   async redo(segments: readonly Segment[]): Promise<void> {
-    await this.#withFile(this.#path, 'read', async (copy) => {
+    this.#assertOwned();
+    // A crash can leave this name beside the other one, for the same file, which must not be written in place.
+    await removeIfThere(this.#fileManager, this.#newPath);
+    await withFile(this.#fileManager, this.#path, { access: 'read' }, async (copy) => {
       const tail = await readWholeCopy(copy);
       const segment = segments.find(({ segmentId, seed }) => segmentId === tail?.segmentId && seed === tail.seed);
       if (tail === undefined || segment === undefined) return;
       // Perhaps only the cache has this copy: the process that made it may have ended, or failed, too early.
-      await this.#removeNew();
-      await this.#withFile(this.#newPath, 'create', async (fresh) => {
+      await withFile(this.#fileManager, this.#newPath, { access: 'create' }, async (fresh) => {
         const crc = await writeCopy(fresh, tail, copy, TAIL_HEADER_LENGTH);
         // After a failed sync the cache can drop what it showed a moment ago.
         if (crc !== tail.crc) throw new Error(`${TAIL_FILE_NAME} changed while it was read`);
@@ -84,25 +86,8 @@ export class TailRewriter {
     await file.sync();
   }
 
-  /** A crash can leave this name beside the other one, for the same file, which must not be written in place. */
-  async #removeNew(): Promise<void> {
-    this.#assertOwned();
-    await this.#fileManager.remove(this.#newPath).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    });
-  }
-
   #syncDirectory(): Promise<void> {
     return this.#fileManager.syncDirectory(this.#directory);
-  }
-
-  async #withFile(name: string, access: 'create' | 'read', use: (file: FileHandle) => Promise<void>): Promise<void> {
-    const file = await this.#fileManager.open(name, { access });
-    try {
-      await use(file);
-    } finally {
-      await file.close();
-    }
   }
 }
 
