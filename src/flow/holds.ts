@@ -102,15 +102,15 @@ export class Holds {
   }
 
   /** Makes a change to a hold, one after the other. Resolves when it is durable; if it rejects nothing has changed. */
-  async change(name: string, change: HoldChange): Promise<StoredHold | undefined> {
+  async change(name: string, change: HoldChange): Promise<void> {
     const wanted = change(this.#holds.get(name), this.#events.range());
     if (wanted !== undefined) this.#wanted.add(wanted);
     try {
-      const [before, after] = await this.#serial.run(() => this.#change(name, change));
-      if (after !== before) this.#events.onLess();
-      return after;
+      await this.#serial.run(() => this.#change(name, change));
     } finally {
       if (wanted !== undefined) this.#wanted.delete(wanted);
+      // Also if it failed: what it asked for is not wanted any more.
+      this.#events.onLess();
     }
   }
 
