@@ -351,3 +351,122 @@ inMemory('a full disk stays full because no hold can be broken that keeps too mu
   await until(() => broken.length === 2);
   await until(() => log.stats().segments.length === 1);
 });
+
+function heldSegments(log: WriteAheadLog): number[] {
+  return log.stats().segments.filter(({ state }) => state === 'held').map(({ segmentId }) => segmentId);
+}
+
+inMemory('a hold that could not be stored does not keep what another has let go', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open();
+  const other = await log.hold('other', { from: 1 });
+  await log.append('one');
+  await checkpointAll(log);
+  let stores = 0;
+  faulty.before = (call) => {
+    if (isStoring(call) && ++stores === 2) throw systemError('EIO');
+  };
+  const moved = other.advance(2);
+  await assert.rejects(log.hold('replica', { from: 1 }), { code: 'WAL_IO' });
+  await moved;
+  await turns(200);
+  assert.deepEqual(heldSegments(log), []);
+});
+
+inMemory('a hold that is asked for again, or moved, while it lets go keeps nothing of that', async (storage) => {
+  const log = await storage.open();
+  const hold = await log.hold('replica', { from: 1 });
+  await log.append('one');
+  await checkpointAll(log);
+  await Promise.all([hold.advance(2), log.hold('replica')]);
+  assert.equal(hold.from, 2);
+  await turns(200);
+  assert.deepEqual(heldSegments(log), []);
+
+  await log.append('two');
+  await checkpointAll(log);
+  await Promise.allSettled([hold.release(), hold.advance(2)]);
+  await turns(200);
+  assert.deepEqual(heldSegments(log), []);
+});
+
+inMemory('a hold that begins where another ends does not promise entries that go while it is stored', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open();
+  const [other, hold] = [await log.hold('other', { from: 1 }), await log.hold('replica', { from: 1 })];
+  for (let i = 0; i < 6; i++) {
+    await log.append('entry');
+    await checkpointAll(log);
+    await ready(log);
+  }
+  await hold.advance(6);
+  const [storing, retiring] = [new Gate(), new Gate()];
+  let stores = 0;
+  faulty.before = async (call) => {
+    if (isStoring(call) && ++stores === 3) await storing.pass();
+    if (call.operation === 'rename' && call.name === 'wal-1') await retiring.pass();
+  };
+  const released = [other.release(), hold.release()];
+  const again = log.hold('replica');
+  await until(() => storing.arrivals === 1);
+  retiring.open();
+  await turns(200);
+  storing.open();
+  await Promise.all(released);
+  assert.equal((await readIds(log, { from: (await again).from }))[0], (await again).from);
+});
+
+inMemory('what is asked of a hold behind its release, or beside a cut that is refused, is judged by what then is', async (storage) => {
+  const log = await storage.open({ manager: new KeepingManager() });
+  await log.appendBatch(range(1, 5).map(String));
+  const hold = await log.hold('replica', { from: 4 });
+  const cut = assert.rejects(log.truncateAfter(1), { code: 'WAL_HELD' });
+  assert.equal((await log.hold('replica')).from, 4);
+  await cut;
+  const [, again] = await Promise.all([hold.release(), log.hold('replica', { from: 1 })]);
+  assert.equal(again.from, 1);
+});
+
+inMemory('a hold ahead of the log, after a loss of power, wants what comes instead in every later opening too', async (storage) => {
+  const first = await storage.open({ manager: new KeepingManager(), options: { sync: 'manual' } });
+  await first.append('one', { durable: true });
+  const durable = await storage.files();
+  await first.appendBatch(range(2, 10).map(String));
+  await (await first.hold('replica', { from: 1 })).advance(11);
+  await first.shutdown();
+  // The hold was durable, the entries were not.
+  const crashed = await storage.crash();
+  for (const [name, bytes] of durable) await crashed.put(name, bytes);
+  const second = await crashed.open({ manager: new KeepingManager() });
+  assert.equal(second.stats().nextId, 2);
+  await second.appendBatch(range(2, 20).map((id) => `new ${id}`));
+  const third = await (await crashed.crash()).open({ manager: new KeepingManager() });
+  assert.equal((await third.hold('replica')).from, 2);
+});
+
+inMemory('truncateBefore does not wait for a segment that was closed, and is held, only after it was called', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const manager = new RecordingManager();
+  const never = new Gate();
+  manager.onCheckpoint = () => never.pass();
+  const log = await storage.open({ manager });
+  await ready(log);
+  for (const data of ['one', 'two']) {
+    await log.append(data);
+    await log.checkpointActive();
+    await ready(log);
+  }
+  await log.append('three');
+  const first = new Gate();
+  faulty.before = (call) => (call.operation === 'rename' && call.name === 'wal-1' ? first.pass() : undefined);
+  const released = log.truncateBefore(4);
+  await until(() => first.arrivals === 1);
+  await log.hold('late', { from: 3 });
+  const rotated = log.checkpointActive();
+  await turns(50);
+  first.open();
+  await rotated;
+  await turns(200);
+  assert.ok(await isSettled(released));
+  never.open();
+});

@@ -558,3 +558,12 @@ test('a reader beside a process that writes, rolls back, rotates and recycles se
     assert.equal(new Set(seen.values()).size, seen.size, 'no entry was seen under two ids');
   });
 });
+
+inMemory('options that are inherited are not passed over', async (storage) => {
+  const log = await storage.open();
+  await log.append('one');
+  const options = Object.create({ fileManager: storage.fileManager, bufferBytes: 4096 }) as ReadOnlyOptions;
+  const reader = await WriteAheadLog.openReadOnly(storage.directory, options);
+  assert.equal(reader.lastId, 1);
+  await reader.close();
+});

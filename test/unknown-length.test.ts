@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import type { ChunkData, EntryWriter, WriteAheadLog } from '../src/index.js';
-import { systemError } from './faulty-file-manager.js';
-import { forEachFileManager, inMemory, pattern, Storage } from './helpers.js';
+import { Gate, systemError } from './faulty-file-manager.js';
+import { forEachFileManager, inMemory, pattern, ready, Storage, until } from './helpers.js';
 import { KeepingManager, readEntries, readIds } from './iterating.js';
 
 const TIGHT = { bufferBytes: 4096, maxPendingBytes: 8192 };
@@ -142,6 +142,45 @@ inMemory('a stream that has stalled keeps neither a rollback, nor a shutdown, no
   faulty.compromise(new Error('taken over'));
   await assert.rejects(last, { code: 'WAL_FAILED' });
   assert.ok(first.isTold && second.isTold && third.isTold);
+});
+
+inMemory('a stream is not asked for more once its entry has been rolled back, nor fails with nobody to hear it', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open({ options: { maxPendingBytes: 4096, bufferBytes: 4096 } });
+  await ready(log);
+  const gate = new Gate();
+  faulty.before = (call) => (call.operation === 'write' ? gate.pass() : undefined);
+  let asked = 0;
+  const source = {
+    [Symbol.asyncIterator]: () => ({
+      next: (): Promise<IteratorResult<Uint8Array>> => {
+        asked++;
+        return asked === 1 ? Promise.resolve({ done: false, value: pattern(1000) }) : Promise.reject(new Error('gone'));
+      },
+    }),
+  };
+  const writer = await log.beginEntry();
+  const written = assert.rejects(writer.writeChunk(source), TypeError);
+  await until(() => gate.arrivals > 0);
+  const rolledBack = writer.rollback();
+  gate.open();
+  await rolledBack;
+  await written;
+  assert.equal(asked, 1);
+});
+
+inMemory('a source that breaks the rules of iteration leaves an entry that can only be rolled back', async (storage) => {
+  const log = await storage.open();
+  const sources = [
+    { [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve(undefined) }) },
+    { [Symbol.asyncIterator]: () => { throw new TypeError('locked'); } },
+  ];
+  for (const source of sources) {
+    const writer = await log.beginEntry();
+    await assert.rejects(writer.writeChunk(source as unknown as AsyncIterable<string>), TypeError);
+    await assert.rejects(writer.commit(), /can only be rolled back/);
+    await writer.rollback();
+  }
 });
 
 forEachFileManager('a crash before the length is known leaves nothing of the entry', async (storage) => {

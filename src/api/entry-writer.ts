@@ -132,28 +132,30 @@ export class EntryWriter implements AsyncDisposable {
 
   async #writeStream(source: AsyncIterable<ChunkData>): Promise<ChunkRecord> {
     const chunk = await this.beginChunk();
-    const pieces = source[Symbol.asyncIterator]();
+    let pieces: AsyncIterator<ChunkData> | undefined;
     try {
+      pieces = source[Symbol.asyncIterator]();
       for (;;) {
-        const next = await this.#unlessEnded(pieces.next());
         this.#assertOpen();
-        if (next === undefined || next.done === true) break;
+        const next = await this.#unlessEnded(pieces.next());
+        if (next.done === true) break;
         await chunk.write(next.value);
       }
     } catch (error) {
       if (this.#state === 'open') this.#state = 'broken';
       // Not waited for: a source that has stalled does not answer this either.
-      ignoreRejection((async () => pieces.return?.())());
+      ignoreRejection((async () => pieces?.return?.())());
       throw error;
     }
     return chunk.finish();
   }
 
-  /** Settles as `piece` does, or resolves with undefined when the entry ends: a source may keep silent for ever. */
-  #unlessEnded<T>(piece: T | Promise<T>): Promise<T | undefined> {
+  /** Settles as `piece` does, or rejects when the entry ends: a source may keep silent for ever. */
+  #unlessEnded<T>(piece: T | Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#assertOpen();
-      this.#entry.onEnded = () => resolve(undefined);
+      this.#entry.onEnded = () => {
+        if (this.#refusal !== undefined) reject(this.#refusal);
+      };
       Promise.resolve(piece).then(resolve, reject);
     });
   }
@@ -178,14 +180,18 @@ export class EntryWriter implements AsyncDisposable {
   }
 
   #assertOpen(): void {
+    const refusal = this.#refusal;
+    if (refusal !== undefined) throw refusal;
+  }
+
+  /** Why nothing can be written to the entry, if so. */
+  get #refusal(): Error | undefined {
     if (this.#state === 'committed' || this.#state === 'rolled back') {
-      throw new TypeError(`entry ${this.id} has been ${this.#state}`);
+      return new TypeError(`entry ${this.id} has been ${this.#state}`);
     }
     const refusal = this.#entry.isComplete ? this.#log.queue.failure : this.#log.refusal;
-    if (refusal !== undefined) throw refusal;
-    if (this.#state === 'broken') {
-      throw new TypeError(`entry ${this.id} has an incomplete chunk and can only be rolled back`);
-    }
+    if (refusal !== undefined || this.#state !== 'broken') return refusal;
+    return new TypeError(`entry ${this.id} has an incomplete chunk and can only be rolled back`);
   }
 }
 

@@ -54,8 +54,8 @@ export class Hold {
 
   /**
    * Lets go of the entries below `from`. Resolves when that is durable. A RangeError if it would move back,
-   * `WAL_OUT_OF_RANGE` if `from` is above the next entry's id; `WAL_HOLD_BROKEN`, `WAL_IO`, `WAL_NO_SPACE`,
-   * `WAL_CLOSED` or `WAL_FAILED`. Then it has not moved.
+   * `WAL_OUT_OF_RANGE` if `from` is above the next entry's id; `WAL_HOLD_BROKEN`, `WAL_IO`, `WAL_NO_SPACE` or
+   * `WAL_CLOSED`. Then it has not moved; after `WAL_FAILED` the next opening tells.
    */
   async advance(from: EntryId): Promise<void> {
     assertId('from', from);
@@ -69,8 +69,8 @@ export class Hold {
   }
 
   /**
-   * Ends the hold. Resolves when that is durable. Idempotent. Rejects with `WAL_IO`, `WAL_NO_SPACE`, `WAL_CLOSED` or
-   * `WAL_FAILED`, and then it goes on.
+   * Ends the hold. Resolves when that is durable. Idempotent. Rejects with `WAL_IO`, `WAL_NO_SPACE` or `WAL_CLOSED`;
+   * then it goes on; after `WAL_FAILED` the next opening tells.
    */
   async release(): Promise<void> {
     await this.#holds.change(this.name, () => undefined);
@@ -101,7 +101,7 @@ export function requestedHold(
   }
   if (existing?.isBroken === false) assertForward(existing, from);
   if (from <= goneId) throw new WalError('WAL_POSITION_GONE', `from is ${from}, but entries up to ${goneId} are gone`);
-  if (from > nextId) throw futureHoldError(from, nextId);
+  if (options.from !== undefined && from > nextId) throw futureHoldError(from, nextId);
   return { name, from, maxBytes, isBroken: false };
 }
 

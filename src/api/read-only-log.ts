@@ -105,11 +105,11 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   /** @internal */
   static async open(directory: string, options: ReadOnlyOptions = {}): Promise<ReadOnlyLog> {
     assertOptions('options', options);
-    const { onDamage, ...others } = options;
+    const { onDamage } = options;
     if (onDamage !== undefined && typeof onDamage !== 'function') {
       throw new TypeError(`onDamage must be a function, not ${show(onDamage)}`);
     }
-    const { fileManager, bufferBytes } = resolveOptions(others);
+    const { fileManager, bufferBytes } = resolveOptions(options, { onDamage });
     const log = new ReadOnlyLog(directory, { fileManager, bufferBytes, onDamage });
     await log.refresh();
     return log;

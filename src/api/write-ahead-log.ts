@@ -555,11 +555,11 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     };
     this.#active = new ActiveSegment({ ...parts, events }, buffer, recovered.lastId + 1);
     this.#writer = new LogWriter(this.#active, this.#queue, this.#directory, this.#options);
+    await this.#holds.clamp(recovered.lastId + 1);
     await writeOpeningLink(buffer, recovered, parts);
     // Before anything else is awaited: segments are checkpointed in order, and the active one may be closed soon.
     const closed = recovered.segments.filter((segment) => segment !== buffer.segment);
     this.#segments.gone(recovered.goneId);
-    this.#holds.clamp(recovered.lastId + 1);
     for (const segment of [...closed, buffer.segment]) this.#segments.add(segment);
     for (const segment of closed) {
       // The one that was the last may be too full to go on in.

@@ -85,8 +85,11 @@ export type ResolvedOptions = Required<WalOptions>;
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** `options` with their defaults. Throws a TypeError or RangeError that echoes the value for anything unusable. */
-export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
+/**
+ * `options` with their defaults. Throws a TypeError or RangeError that echoes the value for anything unusable, and for
+ * options that are neither these nor in `others`.
+ */
+export function resolveOptions(options: WalOptions = {}, others: object = {}): ResolvedOptions {
   assertOptions('options', options);
   const preallocateBytes = integer('preallocateBytes', options.preallocateBytes ?? 32 * MIB, 4 * KIB, MIB * MIB);
   const checkpointAfterBytes = integer(
@@ -117,7 +120,7 @@ export function resolveOptions(options: WalOptions = {}): ResolvedOptions {
     fileManager: fileManager(options.fileManager ?? new NodeFileManager()),
     onRecoveryProgress: progressCallback(options.onRecoveryProgress ?? (() => undefined)),
   };
-  assertKnown(options, resolved);
+  assertKnown(options, { ...resolved, ...others });
   return resolved;
 }
 

@@ -134,7 +134,9 @@ export class Checkpointer {
     if (!this.#isInTheWay(id)) return;
     if (this.#stopReason !== undefined) throw this.#stopReason;
     const done = deferred();
-    this.#released.push({ id, done });
+    // Those that are there now: what is closed later is not waited for.
+    const inTheWay = [...this.#held, ...this.#segments].filter(({ lastId }) => lastId < id);
+    this.#released.push({ id: Math.max(...inTheWay.map(({ lastId }) => lastId)) + 1, done });
     if (this.#segments.length > 0 && this.#segments[0].lastId < id) this.#persisting?.abort();
     this.#checkpoints.hurry();
     this.#retirements.start();

@@ -64,10 +64,15 @@ export class Holds {
     this.#holds = new Map(stored.holds.map((hold) => [hold.name, hold]));
   }
 
-  /** The log has lost its last entries, which need not have been durable: a hold behind them wants those to come. */
-  clamp(nextId: EntryId): void {
-    const clamped = [...this.#holds.values()].map((hold) => ({ ...hold, from: Math.min(hold.from, nextId) }));
-    this.#holds = new Map(clamped.map((hold) => [hold.name, hold]));
+  /**
+   * The log may have lost entries that were not durable yet: a hold behind them wants those to come in their place.
+   * Resolves when that is durable.
+   */
+  async clamp(nextId: EntryId): Promise<void> {
+    const holds = [...this.#holds.values()];
+    if (holds.every(({ from }) => from <= nextId)) return;
+    const clamped = holds.map((hold) => ({ ...hold, from: Math.min(hold.from, nextId) }));
+    await this.#store(new Map(clamped.map((hold) => [hold.name, hold])), this.#checkpointedId);
   }
 
   /** Entries up to here were safe outside when the log was opened. */
@@ -103,12 +108,18 @@ export class Holds {
 
   /** Makes a change to a hold, one after the other. Resolves when it is durable; if it rejects nothing has changed. */
   async change(name: string, change: HoldChange): Promise<void> {
-    const wanted = change(this.#holds.get(name), this.#events.range());
-    if (wanted !== undefined) this.#wanted.add(wanted);
+    let early: StoredHold | undefined;
+    try {
+      early = change(this.#holds.get(name), this.#events.range());
+    } catch {
+      // It may be right when its turn comes.
+    }
+    // Until then what it asks for must not go.
+    if (early !== undefined) this.#wanted.add(early);
     try {
       await this.#serial.run(() => this.#change(name, change));
     } finally {
-      if (wanted !== undefined) this.#wanted.delete(wanted);
+      if (early !== undefined) this.#wanted.delete(early);
       // Also if it failed: what it asked for is not wanted any more.
       this.#events.onLess();
     }
@@ -124,19 +135,22 @@ export class Holds {
    */
   async breakThoseAbove(segments: readonly Segment[], bytesOf: (segment: Segment) => number): Promise<void> {
     for (const name of this.#holds.keys()) {
-      let retained = 0;
+      let [broken, retained]: [StoredHold | undefined, number] = [undefined, 0];
       const breaking = (hold: StoredHold | undefined): StoredHold | undefined => {
-        retained = hold === undefined ? 0 : retainedBytes(hold, segments, bytesOf);
-        return hold === undefined || retained <= hold.maxBytes ? hold : { ...hold, isBroken: true };
+        if (hold === undefined) return undefined;
+        retained = retainedBytes(hold, segments, bytesOf);
+        if (retained > hold.maxBytes) broken = { ...hold, isBroken: true };
+        return broken ?? hold;
       };
       try {
-        const [before, after] = await this.#serial.run(() => this.#change(name, breaking));
-        if (after === before || after === undefined) continue;
-        this.#events.onBroken(name, after.from, retained);
-        this.#events.onLess();
+        await this.#serial.run(() => this.#change(name, breaking));
       } catch {
         // The hold goes on: nothing of it may go before that is durable.
+        continue;
       }
+      if (broken === undefined) continue;
+      this.#events.onBroken(name, (broken as StoredHold).from, retained);
+      this.#events.onLess();
     }
   }
 
@@ -150,15 +164,19 @@ export class Holds {
     this.#stopReason ??= reason;
   }
 
-  async #change(name: string, change: HoldChange): Promise<[StoredHold | undefined, StoredHold | undefined]> {
+  async #change(name: string, change: HoldChange): Promise<void> {
     const before = this.#holds.get(name);
     const after = change(before, this.#events.range());
-    if (after === before) return [before, after];
+    if (after === before) return;
     const holds = new Map(this.#holds);
     if (after === undefined) holds.delete(name);
     else holds.set(name, after);
-    await this.#store(holds, this.#checkpointedId);
-    return [before, after];
+    if (after !== undefined) this.#wanted.add(after);
+    try {
+      await this.#store(holds, this.#checkpointedId);
+    } finally {
+      if (after !== undefined) this.#wanted.delete(after);
+    }
   }
 
   /** Writes a new file beside the old one and puts it in its place. */
@@ -173,7 +191,8 @@ export class Holds {
       await this.#fileManager.rename(this.#path(NEW_HOLDS_FILE_NAME), this.#path(HOLDS_FILE_NAME));
       await this.#directorySync.sync();
     } catch (error) {
-      throw toWalError(error, `${HOLDS_FILE_NAME} cannot be written`);
+      // A log that has failed on the way does not know what the disk has.
+      throw this.#stopReason ?? toWalError(error, `${HOLDS_FILE_NAME} cannot be written`);
     }
     this.#holds = holds;
     this.#checkpointedId = checkpointedId;

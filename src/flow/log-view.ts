@@ -103,7 +103,9 @@ async function linkAll(
   }
   for (const { segment, link } of chain.slice(1)) {
     const missing = link?.previousSegmentId;
-    if (missing === undefined || segments.some(({ segmentId }) => segmentId === missing)) continue;
+    // What came before the oldest is no gap: it was checkpointed, or cut off.
+    const isGap = missing !== undefined && missing > chain[0].segment.segmentId;
+    if (!isGap || segments.some(({ segmentId }) => segmentId === missing)) continue;
     if (!damage.some(({ segmentId }) => segmentId === missing)) damage.push(missingError(missing, segment));
   }
   return { chain, unused };
