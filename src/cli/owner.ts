@@ -8,9 +8,11 @@ export async function ownerOf(directory: string): Promise<string> {
   const holder = await readHolder(directory).catch(() => undefined);
   if (holder !== undefined && !holder.isGone) return name(holder.owner);
   const owner = parseOwner(await readFile(path.join(directory, 'LOCK'), 'utf8').catch(() => ''));
-  if (owner === undefined) return 'nobody';
-  const liveness = livenessOf(owner);
-  if (liveness === 'dead') return `nobody; process ${owner.pid} on ${owner.host} ended without a shutdown`;
+  const liveness = owner === undefined ? 'dead' : livenessOf(owner);
+  if (liveness === 'dead') {
+    const last = owner ?? holder?.owner;
+    return last === undefined ? 'nobody' : `nobody; ${name(last)} ended without a shutdown`;
+  }
   return liveness === 'alive' ? name(owner) : `${name(owner)}, if that still runs`;
 }
 
