@@ -57,7 +57,8 @@ async function main(records: readonly DemoRecord[]): Promise<void> {
 
   print('', 'until the kill', 'afterwards');
   print('records acknowledged', before.records, after.records);
-  print('records found again', '', `${found}, ${found - before.records} of them unanswered`);
+  print('records found again', '', found);
+  print('of them not answered yet', '', found - before.records);
   print('commits/s', perSecond(before), perSecond(after));
   print('flushes', before.flushes, after.flushes);
   print('commits per flush', commitsPerFlush(before), commitsPerFlush(after));
