@@ -301,6 +301,12 @@ export async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return settled;
 }
 
+/** Closes the active segment; resolves when it, and all before it, have been checkpointed. */
+export async function checkpointAll(log: WriteAheadLog): Promise<void> {
+  await log.checkpointActive();
+  await until(() => log.stats().segmentsToCheckpoint === 0);
+}
+
 /** Appends entries of about `length` bytes until the log has gone on to another segment. */
 export async function fillSegment(log: WriteAheadLog, length = 300): Promise<number[]> {
   const ids: number[] = [];

@@ -2,15 +2,10 @@
 import assert from 'node:assert/strict';
 import type { HoldOptions, WriteAheadLog } from '../src/index.js';
 import { Gate, systemError, type FaultyFileManager, type FileCall, type Hook, type Operation } from './faulty-file-manager.js';
-import { fillSegment, forEachFileManager, inMemory, isSettled, ready, RecordingManager, turns, until, type Storage } from './helpers.js';
+import { checkpointAll, fillSegment, forEachFileManager, inMemory, isSettled, ready, RecordingManager, turns, until, type Storage } from './helpers.js';
 import { KeepingManager, range, readIds } from './iterating.js';
 
 const CHANGES: readonly Operation[] = ['write', 'truncate', 'rename', 'remove'];
-
-async function checkpointAll(log: WriteAheadLog): Promise<void> {
-  await log.checkpointActive();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
-}
 
 /** Whether a change to a hold comes to the point of no return: it is written, and not in force yet. */
 function isStoring({ operation, name }: FileCall): boolean {

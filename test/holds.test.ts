@@ -2,14 +2,9 @@
 import assert from 'node:assert/strict';
 import { WriteAheadLog, type FileManager, type HoldOptions } from '../src/index.js';
 import { systemError } from './faulty-file-manager.js';
-import { fillSegment, forEachFileManager, inMemory, RecordingManager, SMALL, text, until, type Storage } from './helpers.js';
+import { checkpointAll, fillSegment, forEachFileManager, inMemory, RecordingManager, SMALL, text, until, type Storage } from './helpers.js';
 import { KeepingManager, readEntries, readIds } from './iterating.js';
 import { SimulatedDisk, SimulatedFileManager } from './support/index.js';
-
-async function checkpointAll(log: WriteAheadLog): Promise<void> {
-  await log.checkpointActive();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
-}
 
 /** A log with a hold on its first entry and several checkpointed segments. */
 async function openHeld(storage: Storage, options: HoldOptions = { from: 1 }) {

@@ -1,6 +1,6 @@
 import { show } from '../base/bytes.js';
 import { WalError } from '../base/errors.js';
-import { assertId, type EntryId } from '../contracts/entry.js';
+import { assertId, futureError, type EntryId } from '../contracts/entry.js';
 import type { StoredHold } from '../contracts/holds-format.js';
 import type { Holds, IdRange } from '../flow/holds.js';
 
@@ -63,7 +63,7 @@ export class Hold {
       if (hold === undefined) throw releasedError(this.name);
       if (hold.isBroken) throw brokenError(hold);
       assertForward(hold, from);
-      if (from > nextId) throw futureHoldError(from, nextId);
+      if (from > nextId) throw futureError('from', from, nextId);
       return { ...hold, from };
     });
   }
@@ -101,12 +101,8 @@ export function requestedHold(
   }
   if (existing?.isBroken === false) assertForward(existing, from);
   if (from <= goneId) throw new WalError('WAL_POSITION_GONE', `from is ${from}, but entries up to ${goneId} are gone`);
-  if (options.from !== undefined && from > nextId) throw futureHoldError(from, nextId);
+  if (options.from !== undefined && from > nextId) throw futureError('from', from, nextId);
   return { name, from, maxBytes, isBroken: false };
-}
-
-function futureHoldError(from: EntryId, nextId: EntryId): WalError {
-  return new WalError('WAL_OUT_OF_RANGE', `from is ${from}, but the next entry will be ${nextId}`);
 }
 
 function releasedError(name: string): TypeError {

@@ -6,7 +6,7 @@ import { LogPosition } from '../contracts/log-position.js';
 import { assertOptions, resolveOptions, signalOf } from '../contracts/options.js';
 import type { FileManager } from '../files/file-manager.js';
 import { lastIdBefore, viewLog, type LogView, type ViewOptions } from '../flow/log-view.js';
-import { openScanner, type LinkedSegment } from '../flow/recovery.js';
+import { goneBefore, openScanner, type LinkedSegment } from '../flow/recovery.js';
 import { findClosedEnd, findLastEnd, type SegmentEnd } from '../flow/segment-end.js';
 import { ChunkSource } from '../segment/chunk-source.js';
 import { damaged, Entry } from '../segment/segment-reader.js';
@@ -128,6 +128,11 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   /** Where the log ends. */
   get end(): LogPosition {
     return new LogPosition(this.#view.segments.at(-1)?.segment.segmentId ?? 0, this.#view.last.end);
+  }
+
+  /** @internal The highest id given out before the first segment. */
+  get goneId(): EntryId {
+    return goneBefore(this.#view.segments.at(0));
   }
 
   /** The highest id given out, as far as the log knows. */

@@ -4,7 +4,7 @@ import { checkpointChannel, commitChannel, publish, recoverChannel, traced } fro
 import { systemEnvironment, type Environment } from '../base/environment.js';
 import { toWalError, WalError } from '../base/errors.js';
 import { show } from '../base/bytes.js';
-import { assertId, entryData, entryDataLength } from '../contracts/entry.js';
+import { assertId, futureError, entryData, entryDataLength } from '../contracts/entry.js';
 import type { ChunkData, ChunkRecord, CommitOptions, CommittedEntry, EntryData, EntryId } from '../contracts/entry.js';
 import { LogPosition } from '../contracts/log-position.js';
 import { isDurable, resolveOptions, signalOf, type ResolvedOptions, type WalOptions } from '../contracts/options.js';
@@ -652,10 +652,6 @@ function goneError({ segmentId, offset }: LogPosition): WalError {
   const message = `nothing is stored at offset ${offset} of segment ${segmentId}: ` +
     'it has been checkpointed, or was never written by this log';
   return new WalError('WAL_POSITION_GONE', message, { segmentId, offset });
-}
-
-function futureError(name: string, id: EntryId, nextId: EntryId): WalError {
-  return new WalError('WAL_OUT_OF_RANGE', `${name} is ${id}, but the next entry will be ${nextId}`);
 }
 
 function heldError(name: string, from: EntryId): WalError {

@@ -6,7 +6,6 @@ import { addEntry, type Content, type Contents } from './content.js';
 import { describeDamage, type Damage } from './damage.js';
 import { gapsBetween, type Gap } from './gaps.js';
 import { noteError, Progress } from './output.js';
-import { lastIdBefore } from './segment-head.js';
 
 /** A log as the commands find it: damage is noted down, and what is whole is read all the same. */
 export class FoundLog {
@@ -36,8 +35,7 @@ export class FoundLog {
     const reader = await WriteAheadLog.openReadOnly(directory, { onDamage });
     const isLog = reader.segments.length + reader.spares.length > 0;
     if (!isLog) throw new InputError(`${directory} holds no log: no file in it is named like wal-1`);
-    const first = reader.segments.at(0);
-    return new FoundLog(reader, errors, first === undefined ? 0 : await lastIdBefore(directory, first));
+    return new FoundLog(reader, errors, reader.goneId);
   }
 
   get hasFormat0(): boolean {

@@ -107,3 +107,8 @@ export function assertId(name: string, id: unknown): void {
   if (typeof id !== 'number') throw new TypeError(`${name} must be a number, not ${show(id)}`);
   if (!Number.isSafeInteger(id) || id < 0) throw new RangeError(`${name} must be an integer from 0, not ${id}`);
 }
+
+/** For an id that no entry has yet, nor the next one will have. */
+export function futureError(name: string, id: EntryId, nextId: EntryId): WalError {
+  return new WalError('WAL_OUT_OF_RANGE', `${name} is ${id}, but the next entry will be ${nextId}`);
+}

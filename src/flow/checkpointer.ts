@@ -94,8 +94,7 @@ export class Checkpointer {
 
   /** Entries up to here are about to go: their owner has released their segments. */
   get releasingId(): EntryId {
-    const releasing = [...this.#held, ...this.#segments].filter(({ lastId }) => lastId < this.#releasedBelow);
-    return releasing.at(-1)?.lastId ?? 0;
+    return this.#below(this.#releasedBelow).at(-1)?.lastId ?? 0;
   }
 
   /** Takes a segment that is durable to its end and will not be written again. */
@@ -131,11 +130,11 @@ export class Checkpointer {
    */
   async release(id: EntryId): Promise<void> {
     this.#releasedBelow = Math.max(this.#releasedBelow, id);
-    if (!this.#isInTheWay(id)) return;
+    const inTheWay = this.#below(id);
+    if (inTheWay.length === 0) return;
     if (this.#stopReason !== undefined) throw this.#stopReason;
     const done = deferred();
     // Those that are there now: what is closed later is not waited for.
-    const inTheWay = [...this.#held, ...this.#segments].filter(({ lastId }) => lastId < id);
     this.#released.push({ id: Math.max(...inTheWay.map(({ lastId }) => lastId)) + 1, done });
     if (this.#segments.length > 0 && this.#segments[0].lastId < id) this.#persisting?.abort();
     this.#checkpoints.hurry();
@@ -250,14 +249,14 @@ export class Checkpointer {
 
   #settleReleased(): void {
     this.#released = this.#released.filter(({ id, done }) => {
-      if (this.#isInTheWay(id)) return true;
+      if (this.#below(id).length > 0) return true;
       done.resolve();
       return false;
     });
   }
 
-  /** Whether there are segments that hold only entries below `id`. */
-  #isInTheWay(id: EntryId): boolean {
-    return [...this.#held, ...this.#segments].some(({ lastId }) => lastId < id);
+  /** The segments that hold only entries below `id`, oldest first. */
+  #below(id: EntryId): Segment[] {
+    return [...this.#held, ...this.#segments].filter(({ lastId }) => lastId < id);
   }
 }

@@ -182,13 +182,9 @@ export class LogWriter implements AppendTarget {
     // Whole entries still in line were appended before. Behind an entry that is open nothing can be waited for.
     if (!this.#isFree || this.waiting === 0) return this.#queue.sync();
     return new Promise((resolve, reject) => {
-      this.#submit({
-        length: 0,
-        isComplete: true,
-        start: () => void this.#queue.sync().then(resolve, reject),
-        // That there is no next segment keeps nobody from syncing this one.
-        refuse: () => void this.#queue.sync().then(resolve, reject),
-      });
+      const sync = (): void => void this.#queue.sync().then(resolve, reject);
+      // That there is no next segment keeps nobody from syncing this one.
+      this.#submit({ length: 0, isComplete: true, start: sync, refuse: sync });
     });
   }
 

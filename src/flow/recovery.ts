@@ -255,7 +255,7 @@ interface LogEnd {
 }
 
 /** The highest id given out before a log's first segment. */
-function goneBefore(first: LinkedSegment | undefined): EntryId {
+export function goneBefore(first: LinkedSegment | undefined): EntryId {
   if (first === undefined) return 0;
   return first.link?.lastId ?? first.segment.segmentId - 1;
 }
