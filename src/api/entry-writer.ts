@@ -1,11 +1,11 @@
 import { ignoreRejection } from '../base/async.js';
 import { show } from '../base/bytes.js';
 import { commitChannel, traced } from '../base/channels.js';
-import { assertChunkLength, chunkBytes } from '../contracts/entry.js';
-import type { ChunkData, ChunkRecord, CommitOptions, EntryId } from '../contracts/entry.js';
-import { isDurable } from '../contracts/options.js';
-import { CHUNK_OVERHEAD } from '../contracts/segment-format.js';
-import type { LogWriter, OpenEntry } from '../flow/log-writer.js';
+import { assertChunkLength, chunkBytes } from '../model/entry.js';
+import type { ChunkData, ChunkRecord, CommitOptions, EntryId } from '../model/entry.js';
+import { isDurable } from '../model/options.js';
+import { CHUNK_OVERHEAD } from '../format/segment-format.js';
+import type { WriteQueue, OpenEntry } from '../engine/write/write-queue.js';
 
 /**
  * Writes one entry, chunk by chunk. It has the log's only writing place from `beginEntry` until `commit`
@@ -27,14 +27,14 @@ import type { LogWriter, OpenEntry } from '../flow/log-writer.js';
  * console.log((await log.append('next')).id); // 2
  */
 export class EntryWriter implements AsyncDisposable {
-  readonly #log: LogWriter;
+  readonly #log: WriteQueue;
   readonly #entry: OpenEntry;
   #state: 'open' | 'broken' | 'committed' | 'rolled back' = 'open';
   /** A chunk is being written. */
   #isBusy = false;
 
   /** @internal */
-  constructor(log: LogWriter, entry: OpenEntry) {
+  constructor(log: WriteQueue, entry: OpenEntry) {
     this.#log = log;
     this.#entry = entry;
   }

@@ -1,8 +1,8 @@
 import { show } from '../base/bytes.js';
 import { WalError } from '../base/errors.js';
-import { assertId, futureError, type EntryId } from '../contracts/entry.js';
-import type { StoredHold } from '../contracts/holds-format.js';
-import type { Holds, IdRange } from '../flow/holds.js';
+import { assertId, futureError, type EntryId } from '../model/entry.js';
+import type { StoredHold } from '../format/holds-format.js';
+import type { Holds, IdRange } from '../engine/checkpoint/holds.js';
 
 const MAX_NAME_LENGTH = 255;
 const DEFAULT_MAX_BYTES = 1024 * 1024 * 1024;

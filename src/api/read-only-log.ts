@@ -1,16 +1,16 @@
 import { Serial } from '../base/async.js';
 import { show } from '../base/bytes.js';
 import { toWalError, WalError } from '../base/errors.js';
-import { assertId, type EntryId } from '../contracts/entry.js';
-import { LogPosition } from '../contracts/log-position.js';
-import { assertOptions, resolveOptions, signalOf } from '../contracts/options.js';
+import { assertId, type EntryId } from '../model/entry.js';
+import { LogPosition } from '../model/log-position.js';
+import { assertOptions, resolveOptions, signalOf } from '../model/options.js';
 import type { FileManager } from '../files/file-manager.js';
-import { lastIdBefore, viewLog, type LogView, type ViewOptions } from '../flow/log-view.js';
-import { goneBefore, openScanner, type LinkedSegment } from '../flow/recovery.js';
-import { findClosedEnd, findLastEnd, type SegmentEnd } from '../flow/segment-end.js';
+import { lastIdBefore, viewLog, type LogView, type ViewOptions } from '../engine/view/log-view.js';
+import { goneBefore, openScanner, type LinkedSegment } from '../engine/view/segment-chain.js';
+import { findClosedEnd, findLastEnd, type SegmentEnd } from '../engine/view/segment-end.js';
 import { ChunkSource } from '../segment/chunk-source.js';
 import { damaged, Entry } from '../segment/segment-reader.js';
-import type { SegmentScanner } from '../segment/segment-scanner.js';
+import type { RecordScanner } from '../segment/record-scanner.js';
 import type { RecoveredSegment, Segment } from '../segment/segment.js';
 import { ChunkReader } from './chunk-reader.js';
 
@@ -270,7 +270,7 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   }
 
   /** Begins to read a segment whose whole entries end at `end`, which is not where they ended once if it is damaged. */
-  async #openSegment(index: number, { segments, last }: LogView): Promise<SegmentEnd & { scanner: SegmentScanner }> {
+  async #openSegment(index: number, { segments, last }: LogView): Promise<SegmentEnd & { scanner: RecordScanner }> {
     const { segment } = segments[index];
     const { bufferBytes } = this.#options;
     const before = lastIdBefore(segments[index]);

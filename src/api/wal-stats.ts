@@ -1,13 +1,13 @@
 import type { Histogram } from 'node:perf_hooks';
 import type { WalError } from '../base/errors.js';
-import type { EntryId } from '../contracts/entry.js';
-import type { ActiveSegment } from '../flow/active-segment.js';
-import type { Checkpointer } from '../flow/checkpointer.js';
-import type { CommitQueue } from '../flow/commit-queue.js';
-import type { Holds } from '../flow/holds.js';
-import type { LiveSegments } from '../flow/live-segments.js';
-import type { LogWriter } from '../flow/log-writer.js';
-import type { SegmentPool } from '../flow/segment-pool.js';
+import type { EntryId } from '../model/entry.js';
+import type { Rotation } from '../engine/write/rotation.js';
+import type { Checkpointer } from '../engine/checkpoint/checkpointer.js';
+import type { Flusher } from '../engine/flush/flusher.js';
+import type { Holds } from '../engine/checkpoint/holds.js';
+import type { LiveSegments } from '../engine/read/live-segments.js';
+import type { WriteQueue } from '../engine/write/write-queue.js';
+import type { SpareFiles } from '../engine/directory/spare-files.js';
 import type { Segment } from '../segment/segment.js';
 
 /**
@@ -87,12 +87,12 @@ export interface WalStats {
 
 /** What the figures are taken from. */
 export interface StatsSources {
-  readonly active: ActiveSegment;
-  readonly writer: LogWriter;
-  readonly queue: CommitQueue;
+  readonly active: Rotation;
+  readonly writer: WriteQueue;
+  readonly queue: Flusher;
   readonly segments: LiveSegments;
   readonly checkpointer: Checkpointer;
-  readonly pool: SegmentPool;
+  readonly pool: SpareFiles;
   readonly holds: Holds;
 }
 

@@ -4,26 +4,26 @@ import { checkpointChannel, commitChannel, publish, recoverChannel, traced } fro
 import { systemEnvironment, type Environment } from '../base/environment.js';
 import { toWalError, WalError } from '../base/errors.js';
 import { show } from '../base/bytes.js';
-import { assertId, futureError, entryData, entryDataLength } from '../contracts/entry.js';
-import type { ChunkData, ChunkRecord, CommitOptions, CommittedEntry, EntryData, EntryId } from '../contracts/entry.js';
-import { LogPosition } from '../contracts/log-position.js';
-import { isDurable, resolveOptions, signalOf, type ResolvedOptions, type WalOptions } from '../contracts/options.js';
+import { assertId, futureError, entryData, entryDataLength } from '../model/entry.js';
+import type { ChunkData, ChunkRecord, CommitOptions, CommittedEntry, EntryData, EntryId } from '../model/entry.js';
+import { LogPosition } from '../model/log-position.js';
+import { isDurable, resolveOptions, signalOf, type ResolvedOptions, type WalOptions } from '../model/options.js';
 import type { DirectoryLock } from '../files/file-manager.js';
-import { ActiveSegment } from '../flow/active-segment.js';
-import { Checkpointer } from '../flow/checkpointer.js';
-import { CommitQueue } from '../flow/commit-queue.js';
-import { cutAfter } from '../flow/cut.js';
-import { DirectorySync } from '../flow/directory-sync.js';
-import { EntryIterator } from '../flow/entry-iterator.js';
-import { Holds, type IdRange } from '../flow/holds.js';
-import { LiveSegments } from '../flow/live-segments.js';
-import type { LogManagerOf } from '../flow/log-manager.js';
-import { closedError, LogWriter } from '../flow/log-writer.js';
-import { openForWriting, writeOpeningLink } from '../flow/opening.js';
-import { Owner } from '../flow/owner.js';
-import { LogRecovery, type RecoveredLog, type RecoveryReport } from '../flow/recovery.js';
-import type { Closable } from '../flow/segment-files.js';
-import { SegmentPool } from '../flow/segment-pool.js';
+import { Rotation } from '../engine/write/rotation.js';
+import { Checkpointer } from '../engine/checkpoint/checkpointer.js';
+import { Flusher } from '../engine/flush/flusher.js';
+import { cutAfter } from '../engine/log/truncate.js';
+import { DirectorySync } from '../engine/directory/directory-sync.js';
+import { EntryIterator } from '../engine/read/entry-iterator.js';
+import { Holds, type IdRange } from '../engine/checkpoint/holds.js';
+import { LiveSegments } from '../engine/read/live-segments.js';
+import type { LogManagerOf } from '../engine/checkpoint/log-manager.js';
+import { closedError, WriteQueue } from '../engine/write/write-queue.js';
+import { openForWriting, writeOpeningLink } from '../engine/log/continue.js';
+import { ManagerCalls } from '../engine/log/manager-calls.js';
+import { LogRecovery, type RecoveredLog, type RecoveryReport } from '../engine/recover/recovery.js';
+import type { Closable } from '../engine/view/segment-files.js';
+import { SpareFiles } from '../engine/directory/spare-files.js';
 import { BlockPool } from '../segment/block-pool.js';
 import { ChunkSource } from '../segment/chunk-source.js';
 import type { Entry } from '../segment/segment-reader.js';
@@ -87,11 +87,11 @@ export interface EntriesOptions {
  */
 export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDisposable {
   readonly #directory: string;
-  readonly #owner: Owner<WriteAheadLog>;
+  readonly #owner: ManagerCalls<WriteAheadLog>;
   readonly #options: ResolvedOptions;
   readonly #environment: Environment;
-  readonly #queue: CommitQueue;
-  readonly #pool: SegmentPool;
+  readonly #queue: Flusher;
+  readonly #pool: SpareFiles;
   readonly #checkpointer: Checkpointer;
   readonly #directorySync: DirectorySync;
   readonly #holds: Holds;
@@ -99,8 +99,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   // Set while the log is opened, before anybody else has it.
   #lock: DirectoryLock | undefined;
   #recovery!: RecoveryReport;
-  #active!: ActiveSegment;
-  #writer!: LogWriter;
+  #active!: Rotation;
+  #writer!: WriteQueue;
   #shutdown: Promise<void> | undefined;
   /** The id behind which the log is being cut. */
   #cutting: EntryId | undefined;
@@ -108,15 +108,15 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   private constructor(directory: string, manager: LogManager, options: ResolvedOptions, environment: Environment) {
     super();
     this.#directory = directory;
-    this.#owner = new Owner(manager, options.bufferBytes);
+    this.#owner = new ManagerCalls(manager, options.bufferBytes);
     this.#options = options;
     this.#environment = environment;
-    this.#queue = new CommitQueue({
+    this.#queue = new Flusher({
       onFlushed: () => this.#writer?.pump(),
       onFailed: (error) => this.#fail(error),
     }, environment, directory, options);
     this.#directorySync = new DirectorySync(options.fileManager, directory, (cause) => this.#queue.fail(cause));
-    this.#pool = new SegmentPool(directory, options, this.#directorySync, environment);
+    this.#pool = new SpareFiles(directory, options, this.#directorySync, environment);
     this.#holds = new Holds(options.fileManager, directory, this.#directorySync, {
       range: () => this.#idRange,
       onLess: () => this.#checkpointer.reconsider(),
@@ -553,8 +553,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
         else this.#writer.successorFailed(error);
       },
     };
-    this.#active = new ActiveSegment({ ...parts, events }, buffer, recovered.lastId + 1);
-    this.#writer = new LogWriter(this.#active, this.#queue, this.#directory, this.#options);
+    this.#active = new Rotation({ ...parts, events }, buffer, recovered.lastId + 1);
+    this.#writer = new WriteQueue(this.#active, this.#queue, this.#directory, this.#options);
     await this.#holds.clamp(recovered.lastId + 1);
     await writeOpeningLink(buffer, recovered, parts);
     // Before anything else is awaited: segments are checkpointed in order, and the active one may be closed soon.

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { decodeHeader, encodeHeader, encodeLink, LINK_LENGTH, SALT_LENGTH } from '../contracts/segment-format.js';
-import type { SegmentHeader } from '../contracts/segment-format.js';
-import { segmentName } from '../contracts/segment-name.js';
+import { decodeHeader, encodeHeader, encodeLink, LINK_LENGTH, SALT_LENGTH } from '../format/segment-format.js';
+import type { SegmentHeader } from '../format/segment-format.js';
+import { segmentName } from '../format/file-names.js';
 import { NodeFileManager, WriteAheadLog } from '../index.js';
 import type { Entry, EntryId, LogManager, WalOptions } from '../index.js';
 import { FoundLog } from './found-log.js';

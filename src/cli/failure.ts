@@ -1,4 +1,4 @@
-import { FORMAT_VERSION } from '../contracts/segment-format.js';
+import { FORMAT_VERSION } from '../format/segment-format.js';
 import { WalError } from '../index.js';
 import { DAMAGED, InputError, NO_INPUT, OTHER_ERROR, UsageError, WRONG_USAGE } from './command.js';
 import { noteError } from './output.js';

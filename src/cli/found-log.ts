@@ -2,9 +2,9 @@ import { stat } from 'node:fs/promises';
 import { WriteAheadLog } from '../index.js';
 import type { Entry, EntryId, ReadOnlyLog, ReadOptions, WalError } from '../index.js';
 import { InputError } from './command.js';
-import { addEntry, type Content, type Contents } from './content.js';
-import { describeDamage, type Damage } from './damage.js';
-import { gapsBetween, type Gap } from './gaps.js';
+import { addEntry, type Content, type Contents } from './report/content.js';
+import { describeDamage, type Damage } from './report/damage.js';
+import { gapsBetween, type Gap } from './report/gaps.js';
 import { noteError, Progress } from './output.js';
 
 /** A log as the commands find it: damage is noted down, and what is whole is read all the same. */

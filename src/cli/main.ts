@@ -1,16 +1,16 @@
 #!/usr/bin/env node
 import { readFile } from 'node:fs/promises';
-import { bench } from './bench.js';
+import { bench } from './commands/bench.js';
 import { Arguments, HELP_OPTION, OTHER_ERROR, TO_OPTION, UsageError, WRONG_USAGE, type Command } from './command.js';
-import { dump } from './dump.js';
+import { dump } from './commands/dump.js';
 import { noteFailure } from './failure.js';
-import { importLog } from './import.js';
-import { inspect } from './inspect.js';
+import { importLog } from './commands/import.js';
+import { inspect } from './commands/inspect.js';
 import { suggest } from './nearest.js';
 import { list, print } from './output.js';
-import { repair } from './repair.js';
-import { tail } from './tail.js';
-import { verify } from './verify.js';
+import { repair } from './commands/repair.js';
+import { tail } from './commands/tail.js';
+import { verify } from './commands/verify.js';
 
 const COMMANDS: readonly Command[] = [inspect, verify, dump, tail, repair, importLog, bench];
 

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { mkdir, open as openFile, readdir, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
-import { lockDirectory } from './directory-lock.js';
+import { lockDirectory } from './lock/directory-lock.js';
 import type { DirectoryLock, FileHandle, FileManager, OpenOptions } from './file-manager.js';
 
 const { O_CREAT, O_RDONLY, O_RDWR } = fs.constants;

@@ -1,6 +1,6 @@
 import { WalError } from '../base/errors.js';
-import * as format from '../contracts/segment-format.js';
-import type { LogPosition } from '../contracts/log-position.js';
+import * as format from '../format/segment-format.js';
+import type { LogPosition } from '../model/log-position.js';
 import type { Segment } from './segment.js';
 
 /** A chunk of up to 4 KiB is read whole together with its header, in one call. */

@@ -1,10 +1,10 @@
 import { WalError } from '../base/errors.js';
-import type { EntryId } from '../contracts/entry.js';
-import { LogPosition } from '../contracts/log-position.js';
-import * as format from '../contracts/segment-format.js';
+import type { EntryId } from '../model/entry.js';
+import { LogPosition } from '../model/log-position.js';
+import * as format from '../format/segment-format.js';
 import { ChunkSource } from './chunk-source.js';
 import type { RecoveredSegment, Segment } from './segment.js';
-import type { EntryExtent, SegmentScanner } from './segment-scanner.js';
+import type { EntryExtent, RecordScanner } from './record-scanner.js';
 
 /**
  * A chunk of an entry that has been verified.
@@ -73,10 +73,10 @@ export class Entry implements AsyncIterable<EntryChunk> {
   readonly source: Segment;
   /** @internal */
   readonly extent: EntryExtent;
-  readonly #scanner: SegmentScanner;
+  readonly #scanner: RecordScanner;
 
   /** @internal */
-  constructor(scanner: SegmentScanner, extent: EntryExtent) {
+  constructor(scanner: RecordScanner, extent: EntryExtent) {
     this.id = extent.id;
     this.segment = scanner.segment;
     this.source = scanner.segment;
@@ -157,12 +157,12 @@ function copyChunks(bytes: Buffer, formatVersion: number): Uint8Array[] {
 export class SegmentReader implements AsyncIterable<Entry> {
   /** The segment they stand in. */
   readonly segment: RecoveredSegment;
-  readonly #scanner: SegmentScanner;
+  readonly #scanner: RecordScanner;
   readonly #end: number;
   #isClosed = false;
 
   /** @internal The scanner is bounded by `end`, up to which the segment is known to be durable. */
-  constructor(scanner: SegmentScanner, end: number) {
+  constructor(scanner: RecordScanner, end: number) {
     this.segment = scanner.segment;
     this.#scanner = scanner;
     this.#end = end;

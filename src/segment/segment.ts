@@ -1,7 +1,7 @@
 import { deferred, type Deferred } from '../base/async.js';
 import { assert } from '../base/assert.js';
 import { toWalError, WalError } from '../base/errors.js';
-import type { SegmentHeader } from '../contracts/segment-format.js';
+import type { SegmentHeader } from '../format/segment-format.js';
 import type { FileHandle } from '../files/file-manager.js';
 import { readFully } from '../files/transfer.js';
 

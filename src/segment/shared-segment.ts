@@ -1,5 +1,5 @@
 import { WalError } from '../base/errors.js';
-import { decodeHeader, MAX_HEADER_LENGTH } from '../contracts/segment-format.js';
+import { decodeHeader, MAX_HEADER_LENGTH } from '../format/segment-format.js';
 import { Segment } from './segment.js';
 
 /**

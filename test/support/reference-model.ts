@@ -1,4 +1,4 @@
-import type { LogPosition } from '../../src/contracts/log-position.js';
+import type { LogPosition } from '../../src/model/log-position.js';
 
 /** The log did something it promises not to do. */
 export class Violation extends Error {

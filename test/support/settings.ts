@@ -1,4 +1,4 @@
-import type { SyncMode, WalOptions } from '../../src/contracts/options.js';
+import type { SyncMode, WalOptions } from '../../src/model/options.js';
 import type { DiskTraits } from './disk-content.js';
 import { Random } from './random.js';
 

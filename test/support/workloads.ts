@@ -1,4 +1,4 @@
-import type { SyncMode } from '../../src/contracts/options.js';
+import type { SyncMode } from '../../src/model/options.js';
 import type { CheckpointBehaviour, Streamed } from './modelled-log.js';
 import type { Random } from './random.js';
 

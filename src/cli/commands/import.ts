@@ -1,0 +1,33 @@
+import { DAMAGED, InputError, JSON_OPTION, TO_OPTION, type Arguments, type Command } from '../command.js';
+import { copyLog } from '../copy.js';
+import { FoundLog, noteDamage } from '../found-log.js';
+import { printCopied } from '../report/left-out.js';
+import { assertNew } from '../new-directory.js';
+import { noteError } from '../output.js';
+
+export const importLog: Command = {
+  name: 'import',
+  summary: 'copy a log of the predecessor, OkayWAL (format 0), into a new one of format 1',
+  details: 'The old log is not touched. A log can also be opened as it is: its segments are replaced one by one then.\n'
+    + 'Exit status: 2 if there is damage, 1 if entries are missing between segments.',
+  options: { to: TO_OPTION, json: JSON_OPTION },
+  async run(args: Arguments): Promise<number> {
+    const to = args.required('to');
+    const isJson = args.has('json');
+    const log = await FoundLog.open(args.directory);
+    const { hasFormat0 } = log;
+    if (!hasFormat0) throw new InputError(`${args.directory} holds nothing of format 0`);
+    await assertNew(to, args.directory);
+    await log.readAll();
+    const { damage } = log;
+    if (damage.length > 0) {
+      noteDamage(damage, isJson);
+      const message = 'nothing was imported; `segmented-wal repair` copies what is whole';
+      noteError(isJson, message, { code: 'WAL_CORRUPT', message });
+      return DAMAGED;
+    }
+    const copied = await copyLog(log, to);
+    await log.reader.close();
+    return printCopied(log, args.directory, { to, copied, isJson });
+  },
+};

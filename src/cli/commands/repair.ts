@@ -1,0 +1,23 @@
+import { JSON_OPTION, TO_OPTION, type Arguments, type Command } from '../command.js';
+import { copyLog } from '../copy.js';
+import { FoundLog } from '../found-log.js';
+import { printCopied } from '../report/left-out.js';
+import { assertNew } from '../new-directory.js';
+
+export const repair: Command = {
+  name: 'repair',
+  summary: 'copy what is whole of a damaged log into a new one',
+  details: 'The damaged log is not touched. Entries keep their order, and their ids too unless more than a million\n'
+    + 'are missing in one place. Behind damage the rest of its segment is left out, and so are holds, and the mark\n'
+    + 'of what is checkpointed.\n'
+    + 'Exit status: 2 if anything was lost to damage, 1 if entries of format 0 are missing between segments.',
+  options: { to: TO_OPTION, json: JSON_OPTION },
+  async run(args: Arguments): Promise<number> {
+    const to = args.required('to');
+    const log = await FoundLog.open(args.directory);
+    await assertNew(to, args.directory);
+    const copied = await copyLog(log, to);
+    await log.reader.close();
+    return printCopied(log, args.directory, { to, copied, isJson: args.has('json') });
+  },
+};

@@ -1,0 +1,67 @@
+import { DAMAGED, JSON_OPTION, TORN, type Arguments, type Command } from '../command.js';
+import type { Damage } from '../report/damage.js';
+import { FoundLog } from '../found-log.js';
+import { FORMAT_0_NOTE, type Gap } from '../report/gaps.js';
+import { HOLDS_DAMAGE, readHolds } from '../report/holds.js';
+import { emptyNotes, sortIdle } from '../report/idle-files.js';
+import { count, print, printJson, size } from '../output.js';
+
+/** What came of looking at all of a log. */
+interface Verdict {
+  readonly state: keyof typeof STATUS;
+  readonly entries: number;
+  readonly segments: number;
+  readonly bytes: number;
+  readonly damage: readonly Damage[];
+  readonly gaps: readonly Gap[];
+  readonly notes: readonly string[];
+}
+
+const STATUS = { sound: 0, readable: 0, unclear: TORN, torn: TORN, damaged: DAMAGED };
+
+export const verify: Command = {
+  name: 'verify',
+  summary: 'check every checksum and chain of a log',
+  details: 'Exit status: 0 if it is sound, 1 if it has a torn tail, 2 if it is damaged.\n'
+    + 'Segments of format 0, the predecessor\'s, have no chain: a log with one is at best readable (0), and where ids\n'
+    + 'are missing between them it is unclear (1) whether entries are lost.\n'
+    + 'While a log is written to, an entry on its way looks like a torn tail.',
+  options: { json: JSON_OPTION },
+  async run(args: Arguments): Promise<number> {
+    const log = await FoundLog.open(args.directory);
+    await log.readAll();
+    const { lastId, tornBytes, end: { segmentId, offset } } = log.reader;
+    const verdict = await judge(log, args.directory);
+    await log.reader.close();
+    if (args.has('json')) {
+      await printJson({ ...verdict, lastId, tornBytes, end: { segmentId, offset } });
+    } else {
+      for (const { message, lost } of verdict.damage) await print(`damaged: ${message}; ${lost}`);
+      for (const { message } of verdict.gaps) await print(`unclear: ${message}`);
+      const torn = `${count(tornBytes, 'byte')} of an entry ${log.whyTorn}`;
+      if (tornBytes > 0) await print(`torn: ${torn}, at offset ${offset} of segment ${segmentId}`);
+      for (const text of verdict.notes) await print(`note: ${text}`);
+      await print(summary(verdict));
+    }
+    return STATUS[verdict.state];
+  },
+};
+
+async function judge(log: FoundLog, directory: string): Promise<Verdict> {
+  const { gaps, reader: { segments, spares, tornBytes } } = log;
+  const damage = [...log.damage];
+  if ((await readHolds(directory)) === 'damaged') damage.push({ message: HOLDS_DAMAGE, lost: 'no entry is lost' });
+  const notes = emptyNotes(await sortIdle(directory, spares, damage), damage);
+  if (log.hasFormat0) notes.push(FORMAT_0_NOTE);
+  const state = damage.length > 0 ? 'damaged' : tornBytes > 0 ? 'torn' : gaps.length > 0 ? 'unclear'
+    : log.hasFormat0 ? 'readable' : 'sound';
+  const entries = [...log.contents.values()].reduce((sum, content) => sum + content.entries, 0);
+  const bytes = segments.reduce((sum, { end }) => sum + end, 0);
+  return { state, entries, segments: segments.length, bytes, damage, gaps, notes };
+}
+
+function summary({ state, entries, segments, bytes }: Verdict): string {
+  const where = `${count(segments, 'segment')}, ${size(bytes)}`;
+  if (STATUS[state] === 0) return `${state}: ${count(entries, 'whole entry', 'whole entries')} in ${where}`;
+  return `${state}; ${count(entries, 'entry is', 'entries are')} whole, in ${where}`;
+}

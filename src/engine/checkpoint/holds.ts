@@ -1,0 +1,235 @@
+import path from 'node:path';
+import { Serial } from '../../base/async.js';
+import { toWalError, WalError } from '../../base/errors.js';
+import { decodeHolds, encodeHolds, type StoredHold } from '../../format/holds-format.js';
+import type { EntryId } from '../../model/entry.js';
+import { HOLDS_FILE_NAME, NEW_HOLDS_FILE_NAME } from '../../format/file-names.js';
+import type { FileHandle, FileManager } from '../../files/file-manager.js';
+import { readFully, removeIfThere, withFile, writeFully } from '../../files/transfer.js';
+import type { Segment } from '../../segment/segment.js';
+import type { DirectorySync } from '../directory/directory-sync.js';
+
+/** The ids of the entries there are. */
+export interface IdRange {
+  /** Entries up to here are gone, or about to go. */
+  readonly goneId: EntryId;
+  /** The id that the next entry gets. */
+  readonly nextId: EntryId;
+}
+
+export interface HoldsEvents {
+  /** What may be held now. */
+  range(): IdRange;
+  /** Somebody wants less than before. */
+  onLess(): void;
+  /** A hold has kept more than it may. */
+  onBroken(name: string, from: EntryId, retainedBytes: number): void;
+}
+
+/** What is to become of a hold; undefined if it is to end. Throws what its caller is to be told instead. */
+export type HoldChange = (hold: StoredHold | undefined, range: IdRange) => StoredHold | undefined;
+
+/**
+ * Who wants to read entries that are checkpointed, by name. What they want is durable, and so is up to where the log
+ * is checkpointed while somebody wants more: without holds there is no such file.
+ *
+ * What is wanted more counts at once, what is wanted less only when that is durable: a crash must not bring back a hold
+ * on entries that are gone.
+ */
+export class Holds {
+  readonly #fileManager: FileManager;
+  readonly #directory: string;
+  readonly #directorySync: DirectorySync;
+  readonly #events: HoldsEvents;
+  /** As they are on the disk. */
+  #holds: ReadonlyMap<string, StoredHold> = new Map();
+  /** Those that are being stored. */
+  readonly #wanted = new Set<StoredHold>();
+  readonly #serial = new Serial();
+  #checkpointedId: EntryId = 0;
+  #stopReason: WalError | undefined;
+
+  constructor(fileManager: FileManager, directory: string, directorySync: DirectorySync, events: HoldsEvents) {
+    this.#fileManager = fileManager;
+    this.#directory = directory;
+    this.#directorySync = directorySync;
+    this.#events = events;
+  }
+
+  /** Reads what is stored. */
+  async load(): Promise<void> {
+    const stored = decodeHolds(await this.#read());
+    if (stored === undefined) throw new WalError('WAL_CORRUPT', `${HOLDS_FILE_NAME} is damaged`);
+    this.#checkpointedId = stored.checkpointedId;
+    this.#holds = new Map(stored.holds.map((hold) => [hold.name, hold]));
+  }
+
+  /**
+   * The log may have lost entries that were not durable yet: a hold behind them wants those to come in their place.
+   * Resolves when that is durable.
+   */
+  async clamp(nextId: EntryId): Promise<void> {
+    const holds = [...this.#holds.values()];
+    if (holds.every(({ from }) => from <= nextId)) return;
+    const clamped = holds.map((hold) => ({ ...hold, from: Math.min(hold.from, nextId) }));
+    await this.#store(new Map(clamped.map((hold) => [hold.name, hold])), this.#checkpointedId);
+  }
+
+  /** Entries up to here were safe outside when the log was opened. */
+  get checkpointedId(): EntryId {
+    return this.#checkpointedId;
+  }
+
+  get(name: string): StoredHold | undefined {
+    return this.#holds.get(name);
+  }
+
+  *[Symbol.iterator](): Iterator<StoredHold> {
+    yield* this.#holds.values();
+    yield* this.#wanted;
+  }
+
+  /** The lowest id that is held; Infinity if none is. */
+  get lowestId(): number {
+    let lowest = Infinity;
+    for (const { from, isBroken } of this) if (!isBroken && from < lowest) lowest = from;
+    return lowest;
+  }
+
+  /** The names of the holds that want entries of `segment`. */
+  namesWanting(segment: Segment): string[] {
+    const wanting = [...this].filter(({ from, isBroken }) => !isBroken && from <= segment.lastId);
+    return [...new Set(wanting.map(({ name }) => name))];
+  }
+
+  wants(segment: Segment): boolean {
+    return segment.lastId >= this.lowestId;
+  }
+
+  /** Makes a change to a hold, one after the other. Resolves when it is durable; if it rejects nothing has changed. */
+  async change(name: string, change: HoldChange): Promise<void> {
+    let early: StoredHold | undefined;
+    try {
+      early = change(this.#holds.get(name), this.#events.range());
+    } catch {
+      // It may be right when its turn comes.
+    }
+    // Until then what it asks for must not go.
+    if (early !== undefined) this.#wanted.add(early);
+    try {
+      await this.#serial.run(() => this.#change(name, change));
+    } finally {
+      if (early !== undefined) this.#wanted.delete(early);
+      // Also if it failed: what it asked for is not wanted any more.
+      this.#events.onLess();
+    }
+  }
+
+  async checkpointed(id: EntryId): Promise<void> {
+    await this.#serial.run(() => this.#store(this.#holds, Math.max(this.#checkpointedId, id)));
+  }
+
+  /**
+   * Breaks the holds that keep more than they may of `segments`, which are checkpointed. One that cannot be stored as
+   * broken goes on until the next time.
+   */
+  async breakThoseAbove(segments: readonly Segment[], bytesOf: (segment: Segment) => number): Promise<void> {
+    for (const name of this.#holds.keys()) {
+      let [broken, retained]: [StoredHold | undefined, number] = [undefined, 0];
+      const breaking = (hold: StoredHold | undefined): StoredHold | undefined => {
+        if (hold === undefined) return undefined;
+        retained = retainedBytes(hold, segments, bytesOf);
+        if (retained > hold.maxBytes) broken = { ...hold, isBroken: true };
+        return broken ?? hold;
+      };
+      try {
+        await this.#serial.run(() => this.#change(name, breaking));
+      } catch {
+        // The hold goes on: nothing of it may go before that is durable.
+        continue;
+      }
+      if (broken === undefined) continue;
+      this.#events.onBroken(name, (broken as StoredHold).from, retained);
+      this.#events.onLess();
+    }
+  }
+
+  /** Resolves when no change is being stored. */
+  idle(): Promise<void> {
+    return this.#serial.idle();
+  }
+
+  /** Writes nothing from here on: the directory may belong to somebody else. */
+  stop(reason: WalError): void {
+    this.#stopReason ??= reason;
+  }
+
+  async #change(name: string, change: HoldChange): Promise<void> {
+    const before = this.#holds.get(name);
+    const after = change(before, this.#events.range());
+    if (after === before) return;
+    const holds = new Map(this.#holds);
+    if (after === undefined) holds.delete(name);
+    else holds.set(name, after);
+    if (after !== undefined) this.#wanted.add(after);
+    try {
+      await this.#store(holds, this.#checkpointedId);
+    } finally {
+      if (after !== undefined) this.#wanted.delete(after);
+    }
+  }
+
+  /** Writes a new file beside the old one and puts it in its place. */
+  async #store(holds: ReadonlyMap<string, StoredHold>, checkpointedId: EntryId): Promise<void> {
+    const bytes = encodeHolds({ checkpointedId, holds: [...holds.values()] });
+    try {
+      await this.#writeNew(async (file) => {
+        await writeFully(file, [bytes], 0);
+        await file.sync();
+      });
+      this.#assertRunning();
+      await this.#fileManager.rename(this.#path(NEW_HOLDS_FILE_NAME), this.#path(HOLDS_FILE_NAME));
+      await this.#directorySync.sync();
+    } catch (error) {
+      // A log that has failed on the way does not know what the disk has.
+      throw this.#stopReason ?? toWalError(error, `${HOLDS_FILE_NAME} cannot be written`);
+    }
+    this.#holds = holds;
+    this.#checkpointedId = checkpointedId;
+    // On a full disk the next one has room in its place: a hold that cannot be ended would keep the disk full for ever.
+    await this.#writeNew((file) => writeFully(file, [bytes], 0)).catch(() => undefined);
+  }
+
+  async #writeNew(write: (file: FileHandle) => Promise<void>): Promise<void> {
+    this.#assertRunning();
+    const fresh = this.#path(NEW_HOLDS_FILE_NAME);
+    // A crash can leave this name beside the other one, for the same file, which must not be written in place.
+    await removeIfThere(this.#fileManager, fresh);
+    await withFile(this.#fileManager, fresh, { access: 'create' }, write);
+  }
+
+  #assertRunning(): void {
+    if (this.#stopReason !== undefined) throw this.#stopReason;
+  }
+
+  #path(name: string): string {
+    return path.join(this.#directory, name);
+  }
+
+  #read(): Promise<Buffer> {
+    return withFile(this.#fileManager, this.#path(HOLDS_FILE_NAME), { access: 'read' }, async (file) => {
+      const bytes = Buffer.alloc(await file.size());
+      await readFully(file, bytes, 0);
+      return bytes;
+    });
+  }
+}
+
+/** How many bytes of `segments` a hold keeps; a broken one keeps none. */
+function retainedBytes(
+  { from, isBroken }: StoredHold, segments: readonly Segment[], bytesOf: (segment: Segment) => number,
+): number {
+  let bytes = 0;
+  if (!isBroken) for (const segment of segments) if (segment.lastId >= from) bytes += bytesOf(segment);
+  return bytes;
+}

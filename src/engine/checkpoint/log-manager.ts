@@ -1,0 +1,43 @@
+import type { EntryId } from '../../model/entry.js';
+import type { Entry, SegmentReader } from '../../segment/segment-reader.js';
+import type { RecoveredSegment } from '../../segment/segment.js';
+
+/**
+ * What becomes of a segment found when a log is opened: `abandon` gives its entries up for good.
+ *
+ * @example
+ * const shouldRecoverSegment = ({ versionInfo }: RecoveredSegment): Recovery => {
+ *   return Buffer.from(versionInfo).toString() === 'v0' ? 'abandon' : 'recover';
+ * };
+ * const mine = await WriteAheadLog.recover('mine', { ...LogVoid, shouldRecoverSegment }, options);
+ * await mine.shutdown();
+ */
+export type Recovery = 'recover' | 'abandon';
+
+/**
+ * What the log's owner provides: how to replay an entry, and how to persist those of a full segment.
+ * `Log` is the WriteAheadLog; this module does not know it, so that imports go downward only.
+ */
+export interface LogManagerOf<Log> {
+  /**
+   * Asked of every segment that holds the log, oldest first, before its entries are recovered. Without
+   * this method every segment is recovered.
+   */
+  shouldRecoverSegment?(segment: RecoveredSegment): Recovery | Promise<Recovery>;
+
+  /**
+   * Takes one committed entry, in id order. Called for every entry that has not been checkpointed, and it
+   * can be called again for entries that were checkpointed just before a crash: apply each id once.
+   * `entry` can be read until what this returns has settled. An error makes opening fail with
+   * `WAL_LOG_MANAGER_FAILED` and leaves the log as it was.
+   */
+  recover(entry: Entry): void | Promise<void>;
+
+  /**
+   * Persists the entries of a full segment, the last of which is `lastId`. When this returns, or what it
+   * returns resolves, they must be synced to your storage: the log forgets them then. It may be called
+   * again for the same entries, after an error or a crash. Commits go on meanwhile. Do not await
+   * `log.shutdown()` here: it waits for this call.
+   */
+  checkpointTo(lastId: EntryId, entries: SegmentReader, log: Log): void | Promise<void>;
+}

@@ -1,0 +1,215 @@
+import path from 'node:path';
+import { Serial, ignoreRejection } from '../../base/async.js';
+import { WalError } from '../../base/errors.js';
+import type { Environment } from '../../base/environment.js';
+import type { ResolvedOptions } from '../../model/options.js';
+import { SALT_LENGTH, decodeHeader, encodeHeader, type SegmentHeader } from '../../format/segment-format.js';
+import { NEW_SPARE_NAME, checkpointedName, segmentName } from '../../format/file-names.js';
+import type { FileHandle, FileManager } from '../../files/file-manager.js';
+import { withFile, writeFully } from '../../files/transfer.js';
+import { Segment } from '../../segment/segment.js';
+import type { DirectorySync } from './directory-sync.js';
+
+const ZEROS = Buffer.alloc(1024 * 1024);
+/** More spare files than this are removed: they would only hold disk space after a burst. */
+const MAX_SPARES = 3;
+
+/**
+ * The files that hold no live entries: makes the next segment ready before it is needed, and takes
+ * files back once their segment is checkpointed. Everything here happens off the commit path.
+ */
+export class SpareFiles {
+  readonly #fileManager: FileManager;
+  readonly #directory: string;
+  readonly #options: ResolvedOptions;
+  readonly #directorySync: DirectorySync;
+  readonly #environment: Environment;
+  readonly #serial = new Serial();
+  /** Names of spare files, the next one to use last. */
+  #spares: string[] = [];
+  readonly #reserved = new Set<string>();
+  readonly #retired = new Set<Segment>();
+  #isStopped = false;
+  created = 0;
+  recycled = 0;
+
+  constructor(
+    directory: string, options: ResolvedOptions, directorySync: DirectorySync, environment: Environment,
+  ) {
+    this.#fileManager = options.fileManager;
+    this.#directory = directory;
+    this.#options = options;
+    this.#directorySync = directorySync;
+    this.#environment = environment;
+  }
+
+  get spareCount(): number {
+    return this.#spares.length;
+  }
+
+  /** Checkpointed segments that somebody still reads. */
+  get retired(): ReadonlySet<Segment> {
+    return this.#retired;
+  }
+
+  /** Takes over the files that recovery found to hold nothing live. Their names are spares' names, durably. */
+  adopt(names: readonly string[]): void {
+    this.#spares = [...names];
+  }
+
+  /** Keeps a name from being given to a new segment: somebody has renamed a live segment's file to it. */
+  reserve(name: string): void {
+    this.#reserved.add(name);
+  }
+
+  /** Sees to it, in the background, that a spare file is at hand. A failure shows when a segment is prepared. */
+  replenish(): void {
+    const task = this.#serial.run(async () => {
+      if (this.#spares.length === 0) await this.#createSpare();
+    });
+    ignoreRejection(task);
+  }
+
+  /**
+   * Makes a segment ready to be written, with `lowestId` or the next free id above it. When this resolves
+   * its header and its name are durable, its space is allocated and it holds no link yet, so recovery
+   * takes it for a spare file.
+   */
+  prepare(lowestId: number): Promise<Segment> {
+    return this.#serial.run(async () => {
+      let segmentId = lowestId;
+      while (this.#reserved.has(segmentName(segmentId))) segmentId++;
+      if (this.#spares.length === 0) await this.#createSpare();
+      const spare = this.#spares[this.#spares.length - 1];
+      const header = await this.#writeHeader(spare, segmentId);
+      const name = segmentName(segmentId);
+      await this.#rename(spare, name);
+      // It is no spare any more, even if what follows fails: the next attempt takes another file and puts it in its
+      // place.
+      this.#drop(name);
+      await this.#directorySync.sync();
+      const file = await this.#fileManager.open(this.#path(name), { access: 'write', durableWrites: true });
+      return new Segment(header, segmentId, name, file);
+    });
+  }
+
+  /**
+   * Takes back a segment that was prepared but never linked. Its name is durably a spare's before it can get another
+   * header: one torn by a crash is nothing in a spare file, but damage in a segment.
+   */
+  async giveBack(segment: Segment): Promise<void> {
+    await segment.close();
+    await this.retire(segment);
+    this.#spares.push(segment.name);
+  }
+
+  /**
+   * Takes back the file of a segment whose entries are safe elsewhere. When the new name is durable the
+   * entries are gone for good; the file is used again when the last reader has let go of it.
+   */
+  async retire(segment: Segment): Promise<void> {
+    const name = checkpointedName(segment.segmentId);
+    await this.#serial.run(() => this.#rename(segment.name, name));
+    segment.name = name;
+    await this.#directorySync.sync();
+  }
+
+  /** Keeps the file of a retired segment as a spare, when the last reader has let go of it. */
+  async recycle(segment: Segment): Promise<void> {
+    this.#retired.add(segment);
+    await segment.whenUnpinned();
+    if (this.#isStopped) return;
+    this.#retired.delete(segment);
+    await segment.close();
+    await this.#serial.run(async () => {
+      if (this.#isStopped) return;
+      if (this.#spares.length >= MAX_SPARES) return this.#fileManager.remove(this.#path(segment.name));
+      this.#spares.unshift(segment.name);
+      this.recycled++;
+    });
+  }
+
+  /** Changes no name from here on: the directory may belong to somebody else. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Finishes what is being done to spare files and closes those that readers still hold. */
+  async close(): Promise<void> {
+    this.stop();
+    await this.#serial.idle();
+    for (const segment of this.#retired) await segment.close();
+  }
+
+  async #createSpare(): Promise<void> {
+    this.#assertRunning();
+    try {
+      const spare = this.#path(NEW_SPARE_NAME);
+      await withFile(this.#fileManager, spare, { access: 'create' }, (file) => this.#allocate(file));
+    } catch (error) {
+      // Whatever could be allocated goes back: the rest of the machine may need the space more.
+      await this.#discard(NEW_SPARE_NAME);
+      throw error;
+    }
+    this.#spares.push(NEW_SPARE_NAME);
+    this.created++;
+  }
+
+  /** Gives a file its full size, written with zeros: space that is only promised can run out in mid-commit. */
+  async #allocate(file: FileHandle): Promise<void> {
+    const { preallocateBytes } = this.#options;
+    const size = await file.size();
+    if (size > preallocateBytes) await file.truncate(preallocateBytes);
+    for (let at = size; at < preallocateBytes; at += ZEROS.length) {
+      this.#assertRunning();
+      await writeFully(file, [ZEROS.subarray(0, Math.min(ZEROS.length, preallocateBytes - at))], at);
+    }
+    if (size !== preallocateBytes) await file.sync();
+  }
+
+  async #writeHeader(name: string, segmentId: number): Promise<SegmentHeader> {
+    const salt = new Uint8Array(SALT_LENGTH);
+    this.#environment.randomFill(salt);
+    const bytes = encodeHeader(segmentId, salt, this.#options.versionInfo);
+    try {
+      await withFile(this.#fileManager, this.#path(name), { access: 'write' }, async (file) => {
+        this.#assertRunning();
+        // Before the size changes: who still reads the file's last life takes that for damage otherwise.
+        await writeFully(file, [bytes], 0);
+        await this.#allocate(file);
+        await file.sync();
+      });
+    } catch (error) {
+      // After a failed write or sync nobody knows what this file holds. Another one is used next time.
+      await this.#discard(name);
+      throw error;
+    }
+    return decodeHeader(bytes) as SegmentHeader;
+  }
+
+  /** Renames a file. A spare that had the new name is replaced, so it is a spare no longer. */
+  async #rename(from: string, to: string): Promise<void> {
+    if (from === to) return;
+    this.#assertRunning();
+    await this.#fileManager.rename(this.#path(from), this.#path(to));
+    this.#drop(to);
+    this.#spares = this.#spares.map((name) => (name === from ? to : name));
+  }
+
+  #assertRunning(): void {
+    if (this.#isStopped) throw new WalError('WAL_CLOSED', 'the log has been shut down or has failed');
+  }
+
+  async #discard(spare: string): Promise<void> {
+    this.#drop(spare);
+    if (!this.#isStopped) await this.#fileManager.remove(this.#path(spare)).catch(() => undefined);
+  }
+
+  #drop(spare: string): void {
+    this.#spares = this.#spares.filter((name) => name !== spare);
+  }
+
+  #path(name: string): string {
+    return path.join(this.#directory, name);
+  }
+}

@@ -1,0 +1,85 @@
+import path from 'node:path';
+import type { Environment } from '../../base/environment.js';
+import type { ResolvedOptions } from '../../model/options.js';
+import { LINK_LENGTH } from '../../format/segment-format.js';
+import { checkpointedName, parseSegmentName, segmentName } from '../../format/file-names.js';
+import type { BlockPool } from '../../segment/block-pool.js';
+import type { Segment } from '../../segment/segment.js';
+import { SegmentEncoder } from '../../segment/segment-encoder.js';
+import { drawNonce } from '../write/rotation.js';
+import type { Flusher } from '../flush/flusher.js';
+import type { DirectorySync } from '../directory/directory-sync.js';
+import type { RecoveredLog } from '../recover/recovery.js';
+import type { SpareFiles } from '../directory/spare-files.js';
+
+export interface OpeningParts {
+  readonly directory: string;
+  readonly options: ResolvedOptions;
+  readonly environment: Environment;
+  readonly queue: Flusher;
+  readonly pool: SpareFiles;
+  readonly directorySync: DirectorySync;
+  readonly blocks: BlockPool;
+  /** Throws once the directory may belong to somebody else: before each change of a name. */
+  assertOwned(this: void): void;
+}
+
+/** Where a recovered log goes on: in its last segment if that has room, else in a new one. */
+export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Promise<SegmentEncoder> {
+  for (const name of log.aliases) {
+    parts.assertOwned();
+    await parts.options.fileManager.remove(path.join(parts.directory, name));
+  }
+  // The process before this one may have ended between a rename and its sync. A spare must not be written to
+  // while the disk may still know it by another name, nor while it has two.
+  const spares = await renameSpares(log, parts);
+  await parts.directorySync.sync();
+  parts.pool.adopt(spares);
+  parts.queue.durableId.set(log.lastId);
+  for (const { name, segmentId } of log.segments) if (name !== segmentName(segmentId)) parts.pool.reserve(name);
+  const last = log.segments.at(-1);
+  const goesOn = last !== undefined && canGoOn(last, log, parts.options);
+  // If its owner did not want it, it was empty; what comes now is another matter.
+  if (goesOn) last.isAbandoned = false;
+  const segment = goesOn ? last : await parts.pool.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
+  return new SegmentEncoder(segment, parts.blocks, goesOn ? log.end : segment.start, log.chain);
+}
+
+/** Gives every spare file a spare's name: under a segment's it would later be taken for that segment, emptied. */
+async function renameSpares({ spares }: RecoveredLog, parts: OpeningParts): Promise<string[]> {
+  const { options, directory, assertOwned } = parts;
+  const names = new Set(spares);
+  for (const name of spares) {
+    const parsed = parseSegmentName(name);
+    if (parsed === undefined || parsed.checkpointed) continue;
+    assertOwned();
+    const spare = checkpointedName(parsed.id);
+    await options.fileManager.rename(path.join(directory, name), path.join(directory, spare));
+    names.delete(name);
+    names.add(spare);
+  }
+  return [...names];
+}
+
+/** Writes the link with which the log goes on. When it is durable everything recovered is proven durable too. */
+export function writeOpeningLink(
+  buffer: SegmentEncoder, log: RecoveredLog, { queue, environment }: OpeningParts,
+): Promise<void> {
+  const link = {
+    previousSegmentId: log.segments.at(-1)?.segmentId ?? 0,
+    previousEnd: log.end,
+    previousChain: log.chain,
+    lastId: log.lastId,
+  };
+  return new Promise((resolve, reject) => {
+    buffer.writeLink(link, drawNonce(environment), { committed: resolve, failed: reject });
+    queue.request();
+  });
+}
+
+/** A segment without entries always goes on: its successor could not have a name of its own. */
+function canGoOn(last: Segment, log: RecoveredLog, options: ResolvedOptions): boolean {
+  if (last.formatVersion === 0) return false;
+  if (last.lastId === 0) return true;
+  return !last.isAbandoned && log.end + LINK_LENGTH <= options.preallocateBytes;
+}

@@ -1,0 +1,91 @@
+import { ignoreRejection } from '../../base/async.js';
+import { show } from '../../base/bytes.js';
+import { WalError } from '../../base/errors.js';
+import { SegmentReader, type Entry } from '../../segment/segment-reader.js';
+import { RecordScanner } from '../../segment/record-scanner.js';
+import type { RecoveredSegment, Segment } from '../../segment/segment.js';
+import type { LogManagerOf } from '../checkpoint/log-manager.js';
+import type { RecoveryTarget } from '../recover/recovery.js';
+
+/** A checkpoint yields to commits at every block it reads: a larger one makes them wait for all the entries in it. */
+const CHECKPOINT_BLOCK_BYTES = 16 * 1024;
+
+/** Speaks with the log's owner: whatever its LogManager throws becomes a `WAL_LOG_MANAGER_FAILED`. */
+export class ManagerCalls<Log> implements RecoveryTarget {
+  readonly #manager: LogManagerOf<Log>;
+  readonly #blockBytes: number;
+
+  /** Throws a TypeError for anything but a LogManager. */
+  constructor(manager: LogManagerOf<Log>, bufferBytes: number) {
+    assertManager(manager);
+    this.#manager = manager;
+    this.#blockBytes = Math.min(bufferBytes, CHECKPOINT_BLOCK_BYTES);
+  }
+
+  async shouldRecover(segment: RecoveredSegment): Promise<boolean> {
+    if (this.#manager.shouldRecoverSegment === undefined) return true;
+    try {
+      return assertRecovery(await this.#manager.shouldRecoverSegment(segment)) === 'recover';
+    } catch (error) {
+      throw managerError('shouldRecoverSegment', error, segment);
+    }
+  }
+
+  recover(entry: Entry): void | Promise<void> {
+    try {
+      const settled = this.#manager.recover(entry);
+      if (typeof settled?.then !== 'function') return undefined;
+      return Promise.resolve(settled).catch((error: unknown) => {
+        throw managerError('recover', error, entry.segment);
+      });
+    } catch (error) {
+      throw managerError('recover', error, entry.segment);
+    }
+  }
+
+  /**
+   * Has a closed segment's entries persisted, unless it holds nothing that the owner wants. When `signal` is aborted
+   * nothing more of it can be read, and this rejects without waiting for the owner.
+   */
+  async persist(segment: Segment, log: Log, signal: AbortSignal): Promise<void> {
+    if (segment.isAbandoned || segment.lastId === 0) return;
+    const scanner = await RecordScanner.openDurable(segment, this.#blockBytes);
+    const reader = new SegmentReader(scanner, segment.durableEnd);
+    // Before the manager is called, which may be what aborts it.
+    const aborted = whenAborted(signal);
+    try {
+      signal.throwIfAborted();
+      await Promise.race([this.#manager.checkpointTo(segment.lastId, reader, log), aborted]);
+    } catch (error) {
+      throw managerError('checkpointTo', error, segment);
+    } finally {
+      reader.close();
+    }
+  }
+}
+
+function assertManager(manager: unknown): void {
+  const candidate = manager as Partial<LogManagerOf<unknown>> | null | undefined;
+  for (const method of ['recover', 'checkpointTo'] as const) {
+    if (typeof candidate?.[method] !== 'function') throw new TypeError(`the LogManager must have a method ${method}`);
+  }
+}
+
+function assertRecovery(answer: unknown): 'recover' | 'abandon' {
+  if (answer === 'recover' || answer === 'abandon') return answer;
+  throw new TypeError(`shouldRecoverSegment must answer 'recover' or 'abandon', not ${show(answer)}`);
+}
+
+function managerError(method: string, cause: unknown, { segmentId }: { segmentId: number }): WalError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new WalError('WAL_LOG_MANAGER_FAILED', `the LogManager's ${method} failed: ${reason}`, { cause, segmentId });
+}
+
+/** Rejects when `signal` is aborted, whether anybody waits for that or not. */
+function whenAborted(signal: AbortSignal): Promise<never> {
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+  ignoreRejection(aborted);
+  return aborted;
+}

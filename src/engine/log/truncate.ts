@@ -1,0 +1,122 @@
+import { WalError } from '../../base/errors.js';
+import type { EntryId } from '../../model/entry.js';
+import type { Link } from '../../format/segment-format.js';
+import { damaged } from '../../segment/segment-reader.js';
+import { RecordScanner } from '../../segment/record-scanner.js';
+import type { Segment } from '../../segment/segment.js';
+import type { Rotation } from '../write/rotation.js';
+import type { Checkpointer } from '../checkpoint/checkpointer.js';
+import type { Flusher } from '../flush/flusher.js';
+import type { LiveSegments } from '../read/live-segments.js';
+import type { SpareFiles } from '../directory/spare-files.js';
+
+export interface CutParts {
+  readonly queue: Flusher;
+  readonly active: Rotation;
+  readonly segments: LiveSegments;
+  readonly checkpointer: Checkpointer;
+  readonly pool: SpareFiles;
+  readonly blockBytes: number;
+}
+
+/** Where the log ends when everything behind an id is gone. */
+interface CutPlace {
+  /** The segment it ends in; undefined if nothing of what is still there remains. */
+  readonly segment: Segment | undefined;
+  readonly lastId: EntryId;
+  readonly link: Omit<Link, 'lastId'>;
+}
+
+/**
+ * Drops every entry behind `id`, while nobody writes. The log goes on in a new segment whose link names the place where
+ * it was cut: what stands behind that place, and in the segments between, is no part of it from the moment that link
+ * is durable. A crash before leaves everything as it was.
+ */
+export async function cutAfter(id: EntryId, parts: CutParts): Promise<void> {
+  const { queue, active, segments, checkpointer, pool } = parts;
+  // A cut log has no entries that are on their way: where it ends must be on the disk.
+  await queue.sync();
+  const beyond = new Set([...segments].filter((segment) => segment.lastId > id));
+  await checkpointer.suspend(beyond);
+  try {
+    if (beyond.size === 0) return;
+    const place = await findPlace(id, parts);
+    const dropped = [...segments].filter((segment) => segment.segmentId > (place.segment?.segmentId ?? 0));
+    const wasActive = active.segment;
+    await active.cut(place.link, id);
+    queue.durableId.set(id);
+    segments.cuts.push(id);
+    checkpointer.withdraw(new Set(dropped), id);
+    for (const segment of dropped) segments.remove(segment);
+    if (place.segment !== undefined) endAt(place.segment, place);
+    if (place.segment === wasActive) checkpointer.enqueue(wasActive);
+    for (const segment of dropped) await giveBack(segment, pool, checkpointer);
+  } finally {
+    checkpointer.resume();
+  }
+}
+
+async function findPlace(id: EntryId, { segments, checkpointer, blockBytes }: CutParts): Promise<CutPlace> {
+  const checkpointedId = Math.max(segments.goneId, checkpointer.persistedId);
+  const first = [...segments].find((segment) => segment.lastId > checkpointedId);
+  if (id < checkpointedId || first === undefined) {
+    const message = `the log cannot be cut behind entry ${id}: ${checkpointedId} is checkpointed`;
+    throw new WalError('WAL_POSITION_GONE', message);
+  }
+  const candidates = [...segments].filter(({ segmentId }) => segmentId <= id).reverse();
+  // A checkpoint that was running may end while these are read.
+  const pinned = [...segments];
+  for (const segment of pinned) segment.pin();
+  try {
+    for (const segment of candidates) {
+      const place = await lastUpTo(id, segment, blockBytes);
+      if (place !== undefined) return place;
+    }
+    return await beforeFirst(pinned[0], blockBytes);
+  } finally {
+    for (const segment of pinned) segment.unpin();
+  }
+}
+
+/** Behind the last entry of `segment` up to `id`, or undefined if there is none. */
+async function lastUpTo(id: EntryId, segment: Segment, blockBytes: number): Promise<CutPlace | undefined> {
+  const scanner = await RecordScanner.openDurable(segment, blockBytes);
+  let place: CutPlace | undefined;
+  for (;;) {
+    const entry = await scanner.next();
+    // Where it cannot be read any further, entries that are to stay may follow.
+    if (entry === undefined && scanner.end < segment.durableEnd) throw damaged(segment, scanner.end, scanner.lastId);
+    if (entry === undefined || entry.id > id) return place;
+    const link = {
+      previousSegmentId: segment.segmentId,
+      previousEnd: scanner.end,
+      previousChain: scanner.chain,
+    };
+    place = { segment, lastId: entry.id, link };
+  }
+}
+
+/** Where the first segment says that the log ended before it. */
+async function beforeFirst(first: Segment, blockBytes: number): Promise<CutPlace> {
+  const { link } = await RecordScanner.openDurable(first, blockBytes);
+  if (link !== undefined) return { segment: undefined, lastId: link.lastId, link };
+  const message = `segment ${first.segmentId} has the predecessor's format, and cannot be dropped as a whole`;
+  throw new WalError('WAL_UNSUPPORTED_VERSION', message, { segmentId: first.segmentId });
+}
+
+function endAt(segment: Segment, { lastId, link }: CutPlace): void {
+  segment.end = segment.durableEnd = link.previousEnd;
+  segment.lastId = lastId;
+  segment.isSealed = true;
+}
+
+/** Lets the file of a segment go that is no part of the log any more. After a crash the next opening does it. */
+async function giveBack(segment: Segment, pool: SpareFiles, checkpointer: Checkpointer): Promise<void> {
+  try {
+    await pool.retire(segment);
+  } catch {
+    checkpointer.discard(segment);
+    return;
+  }
+  pool.recycle(segment).catch(() => undefined);
+}

@@ -1,0 +1,177 @@
+import { Serial } from '../../base/async.js';
+import { WalError } from '../../base/errors.js';
+import type { EntryId } from '../../model/entry.js';
+import { damaged, Entry } from '../../segment/segment-reader.js';
+import { RecordScanner } from '../../segment/record-scanner.js';
+import type { Segment } from '../../segment/segment.js';
+import type { DurableMark } from '../flush/durable-mark.js';
+import type { LiveSegments } from './live-segments.js';
+
+export interface EntryIteratorParts {
+  readonly segments: LiveSegments;
+  readonly durableId: DurableMark;
+  readonly blockBytes: number;
+  /** Why nothing can be read any more, if so. */
+  closed(): WalError | undefined;
+}
+
+/** Stands for the oldest entry that is still there. */
+const OLDEST = 0;
+
+/**
+ * Goes through the durable entries in the order of their ids, and can wait for those to come. Keeps the segment it
+ * reads from being recycled, and no other.
+ */
+export class EntryIterator implements AsyncIterableIterator<Entry> {
+  readonly #parts: EntryIteratorParts;
+  readonly #isFollowing: boolean;
+  readonly #abort = new AbortController();
+  readonly #signal: AbortSignal | undefined;
+  readonly #serial = new Serial();
+  #waiting = 0;
+  /** The id of the next entry, or below it if ids were skipped. */
+  #next: EntryId;
+  #segment: Segment | undefined;
+  #scanner: RecordScanner | undefined;
+  #lastShown: EntryId = 0;
+  #cutsSeen: number;
+  #isDone = false;
+
+  constructor(parts: EntryIteratorParts, from: EntryId | undefined, follow: boolean, signal: AbortSignal | undefined) {
+    this.#parts = parts;
+    this.#isFollowing = follow;
+    this.#signal = signal;
+    this.#next = from ?? OLDEST;
+    this.#cutsSeen = parts.segments.cuts.length;
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<Entry, undefined>> {
+    const entry = this.#waiting === 0 ? this.#entryInMemory() : undefined;
+    if (entry !== undefined) return Promise.resolve({ done: false, value: entry });
+    this.#waiting++;
+    return this.#serial.run(() => this.#advance()).finally(() => this.#waiting--);
+  }
+
+  /** Ends the iteration, also for a `next` that is waiting. */
+  async return(): Promise<IteratorResult<Entry, undefined>> {
+    this.#isDone = true;
+    this.#abort.abort();
+    await this.#serial.run(async () => this.#end());
+    return { done: true, value: undefined };
+  }
+
+  readonly #onAbort = (): void => this.#abort.abort();
+
+  /** Most entries come with the block before them: they are not worth a turn of their own. */
+  #entryInMemory(): Entry | undefined {
+    const { segments } = this.#parts;
+    const isUsual = !this.#isDone && !this.#signal?.aborted && this.#cutsSeen === segments.cuts.length;
+    if (!isUsual || this.#parts.closed() !== undefined || this.#scanner?.step() !== 'entry') return undefined;
+    return this.#take(this.#scanner);
+  }
+
+  async #advance(): Promise<IteratorResult<Entry, undefined>> {
+    try {
+      for (;;) {
+        const { version } = this.#parts.durableId;
+        const value = this.#isDone ? undefined : await this.#read();
+        if (value !== undefined) return { done: false, value };
+        if (this.#isDone || !this.#isFollowing) break;
+        await this.#parts.durableId.changed(version, this.#abort.signal);
+      }
+    } catch (error) {
+      this.#rethrow(error);
+    }
+    this.#end();
+    return { done: true, value: undefined };
+  }
+
+  /** Whatever went wrong, what ended the iteration is what its user hears of, if there is anything to hear. */
+  #rethrow(error: unknown): void {
+    this.#end();
+    this.#signal?.throwIfAborted();
+    const closed = this.#parts.closed();
+    const isExpected = closed === undefined || (this.#isFollowing && closed.code === 'WAL_CLOSED');
+    if (closed !== undefined && !isExpected) throw closed;
+    if (closed === undefined && !this.#wasReturned) throw error;
+  }
+
+  get #wasReturned(): boolean {
+    return this.#abort.signal.aborted;
+  }
+
+  /** The next entry that is durable now. */
+  async #read(): Promise<Entry | undefined> {
+    for (;;) {
+      this.#signal?.throwIfAborted();
+      const closed = this.#parts.closed();
+      if (closed !== undefined) throw closed;
+      this.#heedCuts();
+      const scanner = this.#scanner ?? await this.#openSegment();
+      const segment = scanner.segment;
+      const end = segment.durableEnd;
+      scanner.extend(end);
+      if ((await scanner.next()) !== undefined) {
+        // The log may have been cut while this waited.
+        if (this.#cutsSeen < this.#parts.segments.cuts.length) continue;
+        const entry = this.#take(scanner);
+        if (entry !== undefined) return entry;
+      } else if (scanner.end < end) {
+        throw damaged(segment, scanner.end, scanner.lastId);
+      } else if (end === segment.durableEnd) {
+        if (!segment.isSealed) return undefined;
+        // Ids at its end may have been skipped.
+        this.#next = Math.max(this.#next, segment.lastId + 1);
+        this.#letGo();
+      }
+    }
+  }
+
+  #take(scanner: RecordScanner): Entry | undefined {
+    if (scanner.entry.id < this.#next) return undefined;
+    this.#lastShown = scanner.entry.id;
+    this.#next = scanner.entry.id + 1;
+    return new Entry(scanner, scanner.entry);
+  }
+
+  async #openSegment(): Promise<RecordScanner> {
+    const { segments } = this.#parts;
+    // Not before now: the oldest entry may have gone since somebody asked for it.
+    if (this.#next === OLDEST) this.#next = segments.goneId + 1;
+    const segment = segments.holding(this.#next);
+    // Before anything is awaited: the segment may be checkpointed at any time.
+    segment.pin();
+    this.#segment = segment;
+    this.#scanner = await RecordScanner.openDurable(segment, this.#parts.blockBytes);
+    return this.#scanner;
+  }
+
+  /** What was read ahead may have been cut off. */
+  #heedCuts(): void {
+    const { cuts } = this.#parts.segments;
+    for (; this.#cutsSeen < cuts.length; this.#cutsSeen++) {
+      const id = cuts[this.#cutsSeen];
+      if (id < this.#lastShown) {
+        const message = `the log was cut behind entry ${id}, after ${this.#lastShown} had been read`;
+        throw new WalError('WAL_POSITION_GONE', message);
+      }
+      this.#letGo();
+    }
+  }
+
+  #letGo(): void {
+    this.#segment?.unpin();
+    this.#segment = this.#scanner = undefined;
+  }
+
+  #end(): void {
+    this.#isDone = true;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#letGo();
+  }
+}

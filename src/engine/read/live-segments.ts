@@ -1,0 +1,67 @@
+import { WalError } from '../../base/errors.js';
+import type { EntryId } from '../../model/entry.js';
+import type { Segment } from '../../segment/segment.js';
+
+/** The segments that can be read, oldest first; entries are written to the last. */
+export class LiveSegments implements Iterable<Segment> {
+  readonly #segments: Segment[] = [];
+  #goneId: EntryId = 0;
+  /** The ids behind which the log has been cut since it was opened. */
+  readonly cuts: EntryId[] = [];
+
+  [Symbol.iterator](): Iterator<Segment> {
+    return this.#segments[Symbol.iterator]();
+  }
+
+  /** The highest id whose entry cannot be had any more, as it was checkpointed. */
+  get goneId(): EntryId {
+    return this.#goneId;
+  }
+
+  /** Adds the segment that is written to from now on. */
+  add(segment: Segment): void {
+    this.#segments.push(segment);
+  }
+
+  get(segmentId: number): Segment | undefined {
+    const segment = this.#segments[this.#lastUpTo(segmentId)];
+    return segment?.segmentId === segmentId ? segment : undefined;
+  }
+
+  /** Takes out a segment: from here on nobody new can pin it. */
+  remove(segment: Segment): void {
+    const at = this.#segments.indexOf(segment);
+    if (at >= 0) this.#segments.splice(at, 1);
+  }
+
+  /** The entries up to `id` cannot be had any more. */
+  gone(id: EntryId): void {
+    this.#goneId = Math.max(this.#goneId, id);
+  }
+
+  /**
+   * The segment that holds the entry with `id` or, failing that, the next one; the last segment if that is still to
+   * come. Throws `WAL_POSITION_GONE` if the entry has been there once.
+   */
+  holding(id: EntryId): Segment {
+    if (id <= this.#goneId) {
+      throw new WalError('WAL_POSITION_GONE', `entry ${id} is gone, with all up to ${this.#goneId}`);
+    }
+    // A segment gets its id while entries still go to the one before it, so that may be the one.
+    let at = Math.max(0, this.#lastUpTo(id) - 1);
+    const isPassed = (segment: Segment) => segment.isAbandoned || segment.lastId < id;
+    while (at < this.#segments.length - 1 && isPassed(this.#segments[at])) at++;
+    return this.#segments[at];
+  }
+
+  /** The index of the last segment whose id is at most `segmentId`; -1 if there is none. */
+  #lastUpTo(segmentId: number): number {
+    let [low, high] = [0, this.#segments.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#segments[middle].segmentId <= segmentId) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+}

@@ -1,0 +1,239 @@
+import { WalError } from '../../base/errors.js';
+import type { EntryId } from '../../model/entry.js';
+import type { ResolvedOptions } from '../../model/options.js';
+import type { Link } from '../../format/segment-format.js';
+import { damaged, Entry } from '../../segment/segment-reader.js';
+import type { RecordScanner } from '../../segment/record-scanner.js';
+import { provenEnd } from '../../segment/record-scanner.js';
+import type { RecoveredSegment, Segment } from '../../segment/segment.js';
+import type { Holds } from '../checkpoint/holds.js';
+import { goneBefore, isWhole, linkSegments, openScanner, type LinkedSegment } from '../view/segment-chain.js';
+import { readSegmentFiles, type Closable } from '../view/segment-files.js';
+import { TailRewriter } from './tail-rewrite.js';
+
+/**
+ * What was found when a log was opened.
+ *
+ * @example
+ * const { entries, tornBytes }: RecoveryReport = log.recovery;
+ * console.log(`${entries} entries, ${tornBytes} bytes cut off`); // 0 entries, 0 bytes cut off
+ */
+export interface RecoveryReport {
+  /** The segments that held the log, checkpointed ones not counted. */
+  readonly segments: number;
+  /** The entries handed to the LogManager. */
+  readonly entries: number;
+  /** Bytes read. */
+  readonly bytes: number;
+  /** Bytes of an entry at the end of the log that was never completed: cut off. */
+  readonly tornBytes: number;
+  /** How long opening took, in milliseconds. */
+  readonly durationMs: number;
+}
+
+export interface RecoveryParts {
+  readonly directory: string;
+  readonly options: ResolvedOptions;
+  assertOwned(this: void): void;
+}
+
+/** What recovery asks the log's owner. */
+export interface RecoveryTarget {
+  shouldRecover(segment: RecoveredSegment): Promise<boolean>;
+  /** Takes an entry; what it returns is awaited only if it is a promise. */
+  recover(entry: Entry): void | Promise<void>;
+}
+
+/** A log as its directory holds it: nothing has been changed yet but for bytes written again as they were. */
+export interface RecoveredLog {
+  /** The live segments in order; the last may go on. Their files are open. */
+  readonly segments: readonly Segment[];
+  /** Where the last segment ends, and the chain there. */
+  readonly end: number;
+  readonly chain: number;
+  /** The highest entry id ever given out, as far as the log knows. */
+  readonly lastId: EntryId;
+  /** The highest id whose entry may have been checkpointed. */
+  readonly goneId: EntryId;
+  readonly spares: readonly string[];
+  readonly aliases: readonly string[];
+  readonly entries: number;
+  readonly bytes: number;
+  readonly tornBytes: number;
+}
+
+/** Reads a log from its first live entry to its last. One use. */
+export class LogRecovery {
+  readonly #directory: string;
+  readonly #options: ResolvedOptions;
+  readonly #target: RecoveryTarget;
+  readonly #holds: Holds;
+  readonly #opened: Closable[];
+  readonly #assertOwned: () => void;
+  #entries = 0;
+  #bytesRead = 0;
+  #totalBytes = 0;
+
+  /**
+   * Every file that is opened is added to `opened`, for the caller to close what it does not go on using. `assertOwned`
+   * throws once the directory may belong to somebody else.
+   */
+  constructor(
+    { directory, options, assertOwned }: RecoveryParts, target: RecoveryTarget, holds: Holds, opened: Closable[],
+  ) {
+    this.#directory = directory;
+    this.#options = options;
+    this.#assertOwned = assertOwned;
+    this.#target = target;
+    this.#holds = holds;
+    this.#opened = opened;
+  }
+
+  async run(): Promise<RecoveredLog> {
+    const { fileManager } = this.#options;
+    const files = await readSegmentFiles(fileManager, this.#directory, this.#opened);
+    const tail = new TailRewriter(fileManager, this.#directory, this.#assertOwned);
+    if (files.hasHolds) await this.#holds.load();
+    if (files.hasTailCopy) await tail.redo(files.segments);
+    const { chain, unused } = await linkSegments(files, this.#options.bufferBytes);
+    this.#totalBytes = await totalSize(chain);
+    let lastId = 0;
+    for (const [i, { segment }] of chain.slice(0, -1).entries()) {
+      // It is the id of the last entry of a segment: above all ids before that one, and below all behind it.
+      segment.isCheckpointed = this.#holds.checkpointedId > goneBefore(chain[i]);
+      lastId = await this.#recoverClosed(segment, chain[i + 1].link, lastId);
+    }
+    const last = chain.at(-1);
+    const end = last === undefined ? EMPTY_LOG : await this.#recoverLast(last, tail, lastId);
+    return {
+      ...end,
+      segments: chain.map(({ segment }) => segment),
+      goneId: goneBefore(chain[0]),
+      spares: [...files.spares, ...unused.map(({ name }) => name)],
+      aliases: files.aliases,
+      entries: this.#entries,
+      bytes: this.#bytesRead,
+    };
+  }
+
+  /** Recovers a segment that has a successor, whose link says where it ends. Returns the highest id so far. */
+  async #recoverClosed(segment: Segment, next: Link | undefined, lastId: EntryId): Promise<EntryId> {
+    segment.isSealed = true;
+    if (segment.isCheckpointed) return this.#passOver(segment, next, lastId);
+    if (!(await this.#target.shouldRecover(segment))) {
+      segment.isAbandoned = true;
+      return this.#passOver(segment, next, lastId);
+    }
+    const scanner = await this.#scan(segment, lastId, next?.previousEnd);
+    await this.#deliver(scanner);
+    if (!isWhole(scanner, next)) throw damaged(segment, scanner.end, scanner.lastId);
+    segment.end = segment.durableEnd = scanner.end;
+    return Math.max(scanner.lastId, next?.lastId ?? 0);
+  }
+
+  /** A checkpointed segment is only there for those who hold it; they check what they read. */
+  async #passOver(segment: Segment, next: Link | undefined, lastId: EntryId): Promise<EntryId> {
+    if (next !== undefined) {
+      segment.end = segment.durableEnd = next.previousEnd;
+      segment.lastId = next.lastId;
+      return segment.lastId;
+    }
+    const scanner = await this.#scan(segment, lastId, undefined);
+    while ((await scanner.next()) !== undefined);
+    segment.end = segment.durableEnd = scanner.end;
+    segment.lastId = scanner.lastId;
+    return segment.lastId;
+  }
+
+  /**
+   * Recovers the last segment. Where the log ends, and that what it holds is durable, is settled before
+   * anything in it is shown: what the owner has been shown must still be there after the next crash.
+   */
+  async #recoverLast({ segment, link }: LinkedSegment, tail: TailRewriter, lastId: EntryId): Promise<LogEnd> {
+    const scanner = await this.#scan(segment, lastId, undefined);
+    if ((scanner.link === undefined) !== (link === undefined)) throw changedError(segment);
+    // A link behind the last entry is written over when the log goes on: it has told what it had to tell.
+    let { end, chain } = scanner;
+    let last = 0;
+    for (let entry = await scanner.next(); entry !== undefined; entry = await scanner.next()) {
+      // Otherwise it belongs to a batch whose end may never come.
+      if (scanner.end < entry.end) continue;
+      ({ end, chain } = scanner);
+      last = entry.id;
+    }
+    if (segment.formatVersion !== 0) {
+      const proven = await provenEnd(segment, end, this.#options.bufferBytes);
+      if (proven > scanner.end) throw damaged(segment, scanner.end, scanner.lastId);
+      // A link that something behind it vouches for must stay: torn in a crash, it would look like damage.
+      if (proven > end) ({ end, chain } = scanner);
+    }
+    // Nothing in format 0 says how much was durable.
+    const durableUpTo = segment.formatVersion === 0 ? segment.start : scanner.durableUpTo;
+    const isProven = durableUpTo >= end;
+    if (!isProven) await tail.rewrite(segment, durableUpTo, end);
+    segment.isAbandoned = !(await this.#target.shouldRecover(segment));
+    if (!isProven || !segment.isAbandoned) await this.#deliverLast(segment, lastId, { end, chain });
+    segment.end = segment.durableEnd = end;
+    segment.lastId = last;
+    return { end, chain, lastId: scanner.lastId, tornBytes: scanner.tornBytes };
+  }
+
+  /**
+   * Reads the last segment once more, up to where the log ends. After a failed sync the cache can drop what it
+   * showed before: then the disk has something else, and the next opening will see that.
+   */
+  async #deliverLast(segment: Segment, lastId: EntryId, { end, chain }: Pick<LogEnd, 'end' | 'chain'>): Promise<void> {
+    const scanner = await this.#scan(segment, lastId, end);
+    if (segment.isAbandoned) while ((await scanner.next()) !== undefined);
+    else await this.#deliver(scanner);
+    if (scanner.end !== end || scanner.chain !== chain) throw changedError(segment);
+  }
+
+  #scan(segment: Segment, lastId: EntryId, end: number | undefined): Promise<RecordScanner> {
+    return openScanner(segment, this.#options.bufferBytes, lastId, end, (count) => this.#report(count));
+  }
+
+  async #deliver(scanner: RecordScanner): Promise<void> {
+    for (;;) {
+      const step = scanner.step();
+      if (step === 'end') return;
+      if (step === 'more') {
+        await scanner.fill();
+        continue;
+      }
+      scanner.segment.lastId = scanner.entry.id;
+      this.#entries++;
+      const settled = this.#target.recover(new Entry(scanner, scanner.entry));
+      if (settled !== undefined) await settled;
+    }
+  }
+
+  #report(count: number): void {
+    this.#bytesRead += count;
+    const [bytesRead, totalBytes] = [this.#bytesRead, Math.max(this.#totalBytes, this.#bytesRead)];
+    try {
+      this.#options.onRecoveryProgress({ bytesRead, totalBytes, entries: this.#entries });
+    } catch (cause) {
+      throw new WalError('WAL_LOG_MANAGER_FAILED', 'onRecoveryProgress failed', { cause });
+    }
+  }
+}
+
+function changedError({ segmentId }: Segment): WalError {
+  return new WalError('WAL_IO', `segment ${segmentId} changed while it was read`, { segmentId });
+}
+
+interface LogEnd {
+  readonly end: number;
+  readonly chain: number;
+  readonly lastId: EntryId;
+  readonly tornBytes: number;
+}
+
+const EMPTY_LOG: LogEnd = { end: 0, chain: 0, lastId: 0, tornBytes: 0 };
+
+async function totalSize(chain: readonly LinkedSegment[]): Promise<number> {
+  let total = 0;
+  for (const { segment } of chain) total += await segment.size();
+  return total;
+}

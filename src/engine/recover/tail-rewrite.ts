@@ -1,0 +1,144 @@
+import path from 'node:path';
+import { crc32 } from '../../base/crc32.js';
+import { decodeTailHeader, encodeTailHeader, TAIL_HEADER_LENGTH, type TailCopy } from '../../format/segment-format.js';
+import { NEW_TAIL_FILE_NAME, TAIL_FILE_NAME } from '../../format/file-names.js';
+import type { FileHandle, FileManager } from '../../files/file-manager.js';
+import { readFully, removeIfThere, withFile, writeFully } from '../../files/transfer.js';
+import type { Segment } from '../../segment/segment.js';
+
+const BLOCK_BYTES = 1024 * 1024;
+
+/**
+ * Makes durable what can only be read so far. After a failed or interrupted sync the page cache shows
+ * bytes the disk may not have, and syncing again does not bring them there: they must be written again.
+ * But a crash in the middle of that write could damage bytes the disk did have. So they are copied
+ * to `wal-tail` first; if that copy is found at the next opening, the write is done over.
+ */
+export class TailRewriter {
+  readonly #fileManager: FileManager;
+  readonly #directory: string;
+  readonly #assertOwned: () => void;
+  readonly #path: string;
+  readonly #newPath: string;
+
+  /** `assertOwned` throws once the directory may belong to somebody else. */
+  constructor(fileManager: FileManager, directory: string, assertOwned: () => void) {
+    this.#fileManager = fileManager;
+    this.#directory = directory;
+    this.#assertOwned = assertOwned;
+    this.#path = path.join(directory, TAIL_FILE_NAME);
+    this.#newPath = path.join(directory, NEW_TAIL_FILE_NAME);
+  }
+
+  /**
+   * Writes the bytes of `segment` from `from` to `to` again, durably. They are the same before, after and in between.
+   * For a directory without a copy.
+   */
+  async rewrite(segment: Segment, from: number, to: number): Promise<void> {
+    this.#assertOwned();
+    const tail: TailCopy = { segmentId: segment.segmentId, seed: segment.seed, offset: from, length: to - from };
+    await withFile(this.#fileManager, this.#path, { access: 'create' }, async (copy) => {
+      await copy.truncate(0);
+      await writeCopy(copy, tail, segment.file, from);
+      await copy.sync();
+      await this.#syncDirectory();
+      await this.#putBack(copy, tail, segment);
+    });
+    await this.discard();
+  }
+
+  /** Finishes a rewrite that was interrupted, if there is a whole copy and `segments` holds its segment. */
+  async redo(segments: readonly Segment[]): Promise<void> {
+    this.#assertOwned();
+    // A crash can leave this name beside the other one, for the same file, which must not be written in place.
+    await removeIfThere(this.#fileManager, this.#newPath);
+    await withFile(this.#fileManager, this.#path, { access: 'read' }, async (copy) => {
+      const tail = await readWholeCopy(copy);
+      const segment = segments.find(({ segmentId, seed }) => segmentId === tail?.segmentId && seed === tail.seed);
+      if (tail === undefined || segment === undefined) return;
+      // Perhaps only the cache has this copy: the process that made it may have ended, or failed, too early.
+      await withFile(this.#fileManager, this.#newPath, { access: 'create' }, async (fresh) => {
+        const crc = await writeCopy(fresh, tail, copy, TAIL_HEADER_LENGTH);
+        // After a failed sync the cache can drop what it showed a moment ago.
+        if (crc !== tail.crc) throw new Error(`${TAIL_FILE_NAME} changed while it was read`);
+        await fresh.sync();
+        this.#assertOwned();
+        await this.#fileManager.rename(this.#newPath, this.#path);
+        await this.#syncDirectory();
+        await this.#putBack(fresh, tail, segment);
+      });
+    });
+    await this.discard();
+  }
+
+  async discard(): Promise<void> {
+    this.#assertOwned();
+    await this.#fileManager.remove(this.#path);
+    await this.#syncDirectory();
+  }
+
+  /** Writes the tail in a copy over the one in its segment, durably. */
+  async #putBack(copy: FileHandle, tail: TailCopy, { file }: Segment): Promise<void> {
+    for await (const { bytes, at } of blocksOf(copy, TAIL_HEADER_LENGTH, tail.length)) {
+      this.#assertOwned();
+      await writeFully(file, [bytes], tail.offset + at);
+    }
+    await file.sync();
+  }
+
+  #syncDirectory(): Promise<void> {
+    return this.#fileManager.syncDirectory(this.#directory);
+  }
+}
+
+/** Writes the header, the tail and its CRC-32, at once if the tail fits a block, as it mostly does. Returns the CRC. */
+async function writeCopy(copy: FileHandle, tail: TailCopy, source: FileHandle, from: number): Promise<number> {
+  let total = 0;
+  for await (const { bytes, at, crc } of blocksOf(source, from, tail.length)) {
+    const parts: Uint8Array[] = [bytes];
+    if (at === 0) parts.unshift(encodeTailHeader(tail));
+    if (at + bytes.length === tail.length) parts.push(encodeCrc(crc));
+    await writeFully(copy, parts, at === 0 ? 0 : TAIL_HEADER_LENGTH + at);
+    total = crc;
+  }
+  return total;
+}
+
+async function readWholeCopy(copy: FileHandle): Promise<(TailCopy & { readonly crc: number }) | undefined> {
+  const header = Buffer.alloc(TAIL_HEADER_LENGTH);
+  await readFully(copy, header, 0);
+  const tail = decodeTailHeader(header);
+  if (tail === undefined || (await copy.size()) !== TAIL_HEADER_LENGTH + tail.length + 4) return undefined;
+  const stored = Buffer.alloc(4);
+  await readFully(copy, stored, TAIL_HEADER_LENGTH + tail.length);
+  let computed = 0;
+  for await (const { crc } of blocksOf(copy, TAIL_HEADER_LENGTH, tail.length)) computed = crc;
+  return computed === stored.readUInt32LE(0) ? { ...tail, crc: computed } : undefined;
+}
+
+interface Block {
+  readonly bytes: Buffer;
+  /** Where it stands in what is read. */
+  readonly at: number;
+  /** The CRC-32 of what is read, up to its end. */
+  readonly crc: number;
+}
+
+/** Reads `length` bytes from `from`. A block's bytes are only valid until the next is asked for. */
+async function* blocksOf(source: FileHandle, from: number, length: number): AsyncGenerator<Block> {
+  const buffer = Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, length));
+  let crc = 0;
+  for (let at = 0; at < length; at += buffer.length) {
+    const bytes = buffer.subarray(0, length - at);
+    const read = await readFully(source, bytes, from + at);
+    if (read < bytes.length) throw new Error(`a file ended ${bytes.length - read} bytes too early`);
+    crc = crc32(bytes, crc);
+    yield { bytes, at, crc };
+  }
+}
+
+function encodeCrc(crc: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(crc, 0);
+  return bytes;
+}

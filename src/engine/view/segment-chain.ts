@@ -1,0 +1,112 @@
+import { WalError } from '../../base/errors.js';
+import { segmentName } from '../../format/file-names.js';
+import { decodeLink, LINK_LENGTH, type Link } from '../../format/segment-format.js';
+import { readFully } from '../../files/transfer.js';
+import type { EntryId } from '../../model/entry.js';
+import { provenEnd, RecordScanner } from '../../segment/record-scanner.js';
+import { damaged } from '../../segment/segment-reader.js';
+import type { Segment } from '../../segment/segment.js';
+import type { SegmentFiles } from './segment-files.js';
+
+/** Begins to read a segment, behind entries up to `lastId`. `end` is where it is known to end. */
+export function openScanner(
+  segment: Segment, blockBytes: number, lastId: EntryId, end?: number, onBytesRead?: (count: number) => void,
+): Promise<RecordScanner> {
+  return RecordScanner.open(segment, {
+    blockBytes,
+    // The predecessor's ids are bound to nothing, but those of a file's earlier life are below its name.
+    after: segment.formatVersion === 0 ? Math.max(lastId, segment.segmentId - 1) : 0,
+    ...(end === undefined ? {} : { end }),
+    ...(onBytesRead === undefined ? {} : { onBytesRead }),
+  });
+}
+
+/** Whether a closed segment ends where its successor says, in the chain that it says. */
+export function isWhole({ segment, end, chain }: RecordScanner, next: Link | undefined): boolean {
+  if (next === undefined) return true;
+  return end === next.previousEnd && (segment.formatVersion === 0 || chain === next.previousChain);
+}
+
+export interface LinkedSegment {
+  readonly segment: Segment;
+  readonly link: Link | undefined;
+}
+
+/** The highest id given out before a log's first segment. */
+export function goneBefore(first: LinkedSegment | undefined): EntryId {
+  if (first === undefined) return 0;
+  return first.link?.lastId ?? first.segment.segmentId - 1;
+}
+
+/**
+ * Follows the links from the newest segment back to the oldest that has not been checkpointed. A
+ * segment that is named by a link must be there, unless all before it are gone as well: segments are
+ * checkpointed in order.
+ */
+export async function linkSegments(
+  files: SegmentFiles, blockBytes: number,
+): Promise<{ chain: LinkedSegment[]; unused: Segment[] }> {
+  const linked: LinkedSegment[] = [];
+  const unused: Segment[] = [];
+  for (const segment of files.segments) {
+    const link = segment.formatVersion === 0 ? undefined : await readFirstLink(segment);
+    if (segment.formatVersion === 0 || link !== undefined) {
+      linked.push({ segment, link });
+    } else {
+      const proven = await provenEnd(segment, segment.start, blockBytes);
+      if (proven > segment.start) throw damaged(segment, segment.start, 0);
+      unused.push(segment);
+    }
+  }
+  const chain = followLinks(linked);
+  const first = chain[0];
+  if (first?.link !== undefined) assertIsFirst(first.segment, first.link, linked, files, unused);
+  for (const { segment } of linked) {
+    if (chain.some((member) => member.segment === segment)) continue;
+    if (segment.formatVersion === 0) throw damaged(segment, segment.start, 0);
+    unused.push(segment);
+  }
+  return { chain, unused };
+}
+
+function followLinks(linked: readonly LinkedSegment[]): LinkedSegment[] {
+  const isFormat0 = ({ segment }: LinkedSegment) => segment.formatVersion === 0;
+  const newest = linked.findLast((candidate) => !isFormat0(candidate));
+  if (newest === undefined) return [...linked];
+  const chain = [newest];
+  for (;;) {
+    const id = chain[0].link?.previousSegmentId;
+    const previous = linked.find(({ segment }) => segment.segmentId === id && id < chain[0].segment.segmentId);
+    if (previous === undefined) return chain;
+    chain.unshift(previous);
+    // The predecessor's segments have no links: they are all there are, by name.
+    if (isFormat0(previous)) {
+      const { segmentId } = previous.segment;
+      return [...linked.filter((other) => isFormat0(other) && other.segment.segmentId < segmentId), ...chain];
+    }
+  }
+}
+
+/** Checks that what `first` names as its predecessor has been checkpointed, not lost. */
+function assertIsFirst(
+  first: Segment, link: Link, linked: readonly LinkedSegment[], files: SegmentFiles, unused: readonly Segment[],
+): void {
+  const missing = link.previousSegmentId;
+  // Those between the two were dropped when the log was cut, and not given back yet.
+  const isOlderLeft = linked.some(({ segment }) => segment.segmentId < missing);
+  const isUnlinked = unused.some(({ segmentId }) => segmentId === missing);
+  const isEmptied = files.spares.includes(segmentName(missing)) || isUnlinked;
+  if (!isOlderLeft && !isEmptied) return;
+  throw missingError(missing, first);
+}
+
+export function missingError(segmentId: number, next: Segment): WalError {
+  const message = `segment ${segmentId}, which comes before segment ${next.segmentId}, is missing or has been emptied`;
+  return new WalError('WAL_CORRUPT', message, { segmentId, offset: 0 });
+}
+
+export async function readFirstLink(segment: Segment): Promise<Link | undefined> {
+  const bytes = Buffer.alloc(LINK_LENGTH);
+  await readFully(segment.file, bytes, segment.start);
+  return decodeLink(bytes, 0, segment.seed, segment.start);
+}

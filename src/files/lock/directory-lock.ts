@@ -1,0 +1,136 @@
+/**
+ * The ownership of a directory. The kernel's lock on the LOCK file is the first choice: it ends with its process, and
+ * not before. Where it cannot be had, proper-lockfile keeps a directory `LOCK.lock` with a heartbeat.
+ *
+ * The two kinds do not see one another, so each first makes itself visible to the other and then looks:
+ *
+ *     flock      takes the lock   writes its record into LOCK     looks at LOCK.lock
+ *     lockfile   claims LOCK.lock, its record in it               looks into LOCK      makes its claim final
+ *
+ * Whichever way the steps fall, at least one of two sees the other. So that exactly one of two that start together
+ * gets in, lockfile withdraws whenever it sees flock, and flock waits while it sees a claim that is not yet final.
+ *
+ * Each kind has a record of its own. Were there one for both, an opener that has to withdraw would have overwritten
+ * the record of the owner that it withdraws from.
+ */
+import fs, { type FileHandle } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import timers from 'node:timers/promises';
+import { isMainThread } from 'node:worker_threads';
+import type { DirectoryLock } from '../file-manager.js';
+import { hasCode, readHolder, removeHolder, STALE_MS, type Holder } from './heartbeat-directory.js';
+import { lockByHeartbeat } from './heartbeat-lock.js';
+import { encodeOwner, lockedError, parseOwner, thisOwner } from './lock-owner.js';
+
+/** The part of fs-ext that is used. Its other forms can abort the process or keep it from ending. */
+export interface Flock {
+  flockSync(descriptor: number, flags: 'exnb'): void;
+}
+
+/** In what pauses flock looks whether a claim has been decided, and how often. Deciding takes a few system calls. */
+const CLAIM_PAUSE_MS = 5;
+const CLAIM_LOOKS = STALE_MS / CLAIM_PAUSE_MS;
+
+/** What a file system without locks answers. */
+const UNSUPPORTED = ['ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'ENOLCK'];
+
+/** Descriptors that hold a lock: a handle that nothing refers to would be closed, and the lock lost, at any time. */
+const held = new Set<FileHandle>();
+
+/**
+ * fs-ext is native and optional: it may not be installed or not be built. It keeps handles of the thread that loaded
+ * it, so that loading it in a worker can abort the process when that worker has ended.
+ */
+export function loadFlock(): Flock | null {
+  if (!isMainThread) return null;
+  try {
+    const flock = createRequire(import.meta.url)('fs-ext') as Partial<Flock>;
+    return typeof flock.flockSync === 'function' ? (flock as Flock) : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Takes `directory`, or throws `WAL_LOCKED`. `onCompromised` hears at once, and once, of a lost heartbeat.
+ * Without `flock`, or on a file system that has no such locks, proper-lockfile is used.
+ */
+export async function lockDirectory(
+  directory: string, onCompromised: (cause: Error) => void, flock: Flock | null = loadFlock(),
+): Promise<DirectoryLock> {
+  const byKernel = flock === null ? null : await lockByKernel(directory, flock);
+  return byKernel ?? lockByHeartbeat(directory, onCompromised);
+}
+
+/** Resolves with null if the file system has no such locks. */
+async function lockByKernel(directory: string, flock: Flock): Promise<DirectoryLock | null> {
+  // A link of that name is somebody else's: what it points to must not be written over. Windows has no such flag.
+  const noFollow = (constants.O_NOFOLLOW as number | undefined) ?? 0;
+  const file = await fs.open(path.join(directory, 'LOCK'), constants.O_RDWR | constants.O_CREAT | noFollow, 0o644);
+  try {
+    await takeFlock(directory, file, flock);
+    await publishAndLook(directory, file);
+  } catch (error) {
+    await file.close();
+    if (hasCode(error, ...UNSUPPORTED)) return null;
+    throw error;
+  }
+  held.add(file);
+  let releasing: Promise<void> | undefined;
+  return { release: () => (releasing ??= giveUp(file)) };
+}
+
+async function takeFlock(directory: string, file: FileHandle, flock: Flock): Promise<void> {
+  try {
+    flock.flockSync(file.fd, 'exnb');
+  } catch (error) {
+    if (!hasCode(error, 'EAGAIN', 'EWOULDBLOCK')) throw error;
+    // The record only names the owner: it may be half written, and Windows lets nobody read it.
+    const record = await fs.readFile(path.join(directory, 'LOCK'), 'utf8').catch(() => '');
+    throw lockedError(directory, parseOwner(record));
+  }
+}
+
+async function publishAndLook(directory: string, file: FileHandle): Promise<void> {
+  try {
+    await writeRecord(file, encodeOwner(thisOwner('flock')));
+    await excludeHeartbeat(directory);
+  } catch (error) {
+    await clearRecord(file);
+    throw error;
+  }
+}
+
+/** Frees a heartbeat directory whose owner is gone. Throws `WAL_LOCKED` if its owner may be alive. */
+async function excludeHeartbeat(directory: string): Promise<void> {
+  let holder: Holder | undefined;
+  for (let looks = 0; looks < CLAIM_LOOKS; looks++) {
+    holder = await readHolder(directory);
+    if (holder === undefined) return;
+    if (holder.isGone) await removeHolder(directory, holder.names);
+    else if (holder.hasDecided) break;
+    // It will see our record, or has seen that there was none and is about to say so.
+    else await timers.setTimeout(CLAIM_PAUSE_MS);
+  }
+  throw lockedError(directory, holder?.owner);
+}
+
+async function giveUp(file: FileHandle): Promise<void> {
+  await clearRecord(file);
+  held.delete(file);
+  await file.close();
+}
+
+/** To be called with the lock held. If it fails, the record names a process that has given up: only lockfile minds. */
+async function clearRecord(file: FileHandle): Promise<void> {
+  await writeRecord(file, encodeOwner()).catch(() => undefined);
+}
+
+async function writeRecord(file: FileHandle, record: Buffer): Promise<void> {
+  const { bytesWritten } = await file.write(record, 0, record.length, 0);
+  if (bytesWritten < record.length) {
+    throw Object.assign(new Error('ENOSPC: the LOCK file could not be written whole'), { code: 'ENOSPC' });
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * A process for the tests of the fault matrix, which they kill or stop, or start where storage or descriptors are
+ * scarce: node dist/test/tools/fault-matrix-child.js MODE DIRECTORY. Says what came of it on its standard output.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { parentPort, workerData } from 'node:worker_threads';
+import { WriteAheadLog, type LogManager, type WalOptions } from '../../src/index.js';
+import { KeepingManager, outcomeOf } from './fault-matrix-parts.js';
+import { pattern, RecordingManager } from './helpers.js';
+
+const KIB = 1024;
+const OPTIONS: WalOptions = { preallocateBytes: 64 * KIB, checkpointAfterBytes: 40 * KIB, bufferBytes: 16 * KIB };
+
+const [mode, directory] = (workerData as string[] | null) ?? process.argv.slice(2);
+
+/** What a mode has to tell. The tests know what it means. */
+export interface FullDisk {
+  readonly outcome: string;
+  readonly withSpace: string;
+  readonly acknowledged: number[];
+  readonly recovered: number[];
+}
+
+export interface ReadOnly {
+  readonly existing: string;
+  readonly missing: string;
+}
+
+export interface FewDescriptors {
+  readonly outcomes: string[];
+  readonly leaked: number;
+}
+
+function open(where = directory, manager: LogManager = new KeepingManager()): Promise<WriteAheadLog> {
+  return WriteAheadLog.recover(where, manager, OPTIONS);
+}
+
+async function recoveredIds(): Promise<number[]> {
+  const manager = new RecordingManager();
+  await (await open(directory, manager)).shutdown();
+  return manager.recoveredIds;
+}
+
+/** Opens the log, says so, and keeps it open. */
+async function hold(): Promise<'held'> {
+  await open();
+  setInterval(() => undefined, 60_000);
+  return 'held';
+}
+
+/** Tries to open the log. */
+async function tryToOpen(): Promise<string> {
+  return outcomeOf(open());
+}
+
+/** Leaves so much space free on the file system of the directory; what takes the rest is in the file whose name it returns. */
+function fill(freeBytes: number): string {
+  const filler = path.join(directory, 'filler');
+  const descriptor = fs.openSync(filler, 'w');
+  for (const size of [64 * KIB, 4 * KIB]) {
+    for (;;) {
+      const { bavail, bsize } = fs.statfsSync(directory);
+      if (bavail * bsize < freeBytes + size) break;
+      fs.writeSync(descriptor, Buffer.alloc(size, 1));
+      fs.fsyncSync(descriptor);
+    }
+  }
+  fs.closeSync(descriptor);
+  return filler;
+}
+
+/** Writes until there is no space for another segment, and goes on when there is. */
+async function fullForNextSegment(): Promise<FullDisk> {
+  const log = await open();
+  const filler = fill(96 * KIB);
+  const acknowledged: number[] = [];
+  let outcome: string;
+  do {
+    outcome = await outcomeOf(log.append(pattern(3000)).then(({ id }) => acknowledged.push(id)));
+  } while (outcome === 'resolved');
+  fs.unlinkSync(filler);
+  const withSpace = await outcomeOf(log.append(pattern(30_000)).then(({ id }) => acknowledged.push(id)));
+  await log.shutdown();
+  return { outcome, withSpace, acknowledged, recovered: await recoveredIds() };
+}
+
+/** Writes an entry that outgrows its segment and finds no space. */
+async function fullInMidEntry(): Promise<FullDisk> {
+  const log = await open();
+  const filler = fill(200 * KIB);
+  const acknowledged = [(await log.append('before')).id];
+  const outcome = await outcomeOf(log.append(pattern(4 * 1024 * KIB)));
+  const behind = await outcomeOf(log.append('behind'));
+  await log.shutdown();
+  fs.unlinkSync(filler);
+  const again = await open();
+  const withSpace = await outcomeOf(again.append('again').then(({ id }) => acknowledged.push(id)));
+  await again.shutdown();
+  return { outcome: `${outcome}, ${behind}`, withSpace, acknowledged, recovered: await recoveredIds() };
+}
+
+/** Makes the file system read-only and opens a log that is there, and one that is not. */
+async function readOnly(): Promise<ReadOnly> {
+  const log = await open();
+  await log.append('entry');
+  await log.shutdown();
+  execFileSync('mount', ['-o', 'remount,ro', directory]);
+  return { existing: await outcomeOf(open()), missing: await outcomeOf(open(path.join(directory, 'missing'))) };
+}
+
+function descriptors(): number {
+  return fs.readdirSync('/proc/self/fd').length;
+}
+
+/** Opens the log with ever more descriptors left, until it can be opened; `ulimit -n` has set their number. */
+async function fewDescriptors(): Promise<FewDescriptors> {
+  // Whatever is loaded or opened once is: only what opening the log leaves behind counts.
+  await (await open()).shutdown();
+  const before = descriptors();
+  const taken: number[] = [];
+  const outcomes: string[] = [];
+  try {
+    for (;;) taken.push(fs.openSync('/dev/null', 'r'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EMFILE') throw error;
+  }
+  for (;;) {
+    const opening = open();
+    const outcome = await outcomeOf(opening);
+    outcomes.push(outcome);
+    if (outcome === 'resolved') {
+      await (await opening).shutdown();
+      break;
+    }
+    fs.closeSync(taken.pop() ?? -1);
+  }
+  for (const descriptor of taken) fs.closeSync(descriptor);
+  return { outcomes, leaked: descriptors() - before };
+}
+
+/** Opens the log as somebody who may not. */
+async function noPermission(): Promise<string> {
+  process.setuid?.(65_534);
+  return outcomeOf(open());
+}
+
+const MODES: Readonly<Record<string, () => Promise<unknown>>> = {
+  hold, tryToOpen, fullForNextSegment, fullInMidEntry, readOnly, fewDescriptors, noPermission,
+};
+
+// Other modules import the types alone; a thread or a process that was started with a mode carries it out.
+if (mode in MODES) {
+  const answer = await MODES[mode]();
+  if (parentPort !== null) parentPort.postMessage(answer);
+  else console.log(JSON.stringify(answer));
+}

@@ -1,0 +1,62 @@
+/** The engines of the examples, and what is done to them by the processes that get killed. */
+import type { WalOptions, WriteAheadLog } from '../../src/index.js';
+import { Random } from '../support/random.js';
+
+export const WRITERS = 16;
+const KEYS_PER_WRITER = 20;
+/** Stands in every value, so that the search index finds them all. */
+const COMMON_WORD = 'everything';
+
+/** So small that a round fills several segments. */
+const OPTIONS: Omit<WalOptions, 'fileManager' | 'sync'> = {
+  preallocateBytes: 32 * 1024, checkpointAfterBytes: 20 * 1024, bufferBytes: 16 * 1024, maxPendingBytes: 256 * 1024,
+};
+
+export interface Engine {
+  readonly log: WriteAheadLog;
+  change(key: string, value: string | undefined): Promise<void>;
+  content(): Map<string, string>;
+  close(): Promise<void>;
+}
+
+/** Imported when they are opened: what an engine needs may not be installed. */
+const engines = {
+  async 'search-index'(directory: string): Promise<Engine> {
+    const { SearchIndex } = await import('../../examples/search-index.js');
+    const index = await SearchIndex.open(directory, OPTIONS);
+    return {
+      log: index.log,
+      change: (id, text) => (text === undefined ? index.remove(id) : index.put({ id, title: `about ${id}`, text })),
+      content() {
+        const found = index.search(COMMON_WORD).map(({ id }) => String(id));
+        if (found.length !== index.size) throw new Error(`${index.size} documents, of which a search finds ${found.length}`);
+        return new Map(found.map((id) => [id, index.get(id)?.text ?? '']));
+      },
+      close: () => index.close(),
+    };
+  },
+  async 'write-behind'(directory: string): Promise<Engine> {
+    const { WriteBehind } = await import('../../examples/write-behind.js');
+    const store = await WriteBehind.open(directory, OPTIONS);
+    return {
+      log: store.log,
+      change: (key, value) => (value === undefined ? store.delete(key) : store.set(key, value)),
+      content: () => new Map(store.keys().map((key) => [key, store.get(key) ?? ''])),
+      close: () => store.close(),
+    };
+  },
+};
+
+export type EngineName = keyof typeof engines;
+
+export function openEngine(name: EngineName, directory: string): Promise<Engine> {
+  return engines[name](directory);
+}
+
+/** What a writer changes: one of its own keys. Follows from who it is, and tells it. */
+export function changeBy(round: number, writer: number, number: number): { key: string; value: string | undefined } {
+  const random = new Random((round * WRITERS + writer) * 2 ** 24 + number);
+  const key = `${writer}-${random.below(KEYS_PER_WRITER)}`;
+  if (random.oneIn(4)) return { key, value: undefined };
+  return { key, value: `${COMMON_WORD} r${round} w${writer} n${number} ${'x'.repeat(random.below(60))}` };
+}
