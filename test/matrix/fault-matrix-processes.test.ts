@@ -9,7 +9,7 @@ import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { NodeFileManager } from '../../src/index.js';
-import { loadFlock } from '../../src/files/lock/directory-lock.js';
+import { loadFlock } from '../../src/files/lock/optional.js';
 import type { FewDescriptors, FullDisk, ReadOnly } from '../tools/fault-matrix-child.js';
 import { outcomeOf } from '../tools/fault-matrix-parts.js';
 import { fillSegment, forEachFileManager, RecordingManager, Storage, turns, withTemporaryDirectory } from '../tools/helpers.js';
@@ -243,7 +243,7 @@ inDirectory('row 22: a holder that was stopped still has the log', async (direct
 });
 
 inDirectory('row 22: a record that names a process which only has the pid of the holder neither keeps nor takes the log', async (directory, context) => {
-  if (loadFlock() === null) return context.skip('fs-ext is not installed');
+  if ((await loadFlock()) === null) return context.skip('fs-ext is not installed');
   const storage = storageIn(directory);
   const child = await startChild('hold', directory);
   const file = path.join(directory, 'LOCK');

@@ -4,7 +4,8 @@
  */
 import { createInterface } from 'node:readline';
 import { isMainThread, parentPort } from 'node:worker_threads';
-import { loadFlock, lockDirectory, type Flock } from '../../src/files/lock/directory-lock.js';
+import { lockDirectory } from '../../src/files/lock/directory-lock.js';
+import { loadFlock, type Flock } from '../../src/files/lock/optional.js';
 import type { DirectoryLock } from '../../src/files/file-manager.js';
 import type { WalError } from '../../src/index.js';
 
@@ -16,8 +17,8 @@ function say(line: string): void {
   else parentPort?.postMessage(line);
 }
 
-function requiredFlock(): Flock {
-  const flock = loadFlock();
+async function requiredFlock(): Promise<Flock> {
+  const flock = await loadFlock();
   if (flock === null) throw new Error('fs-ext cannot be loaded here');
   return flock;
 }

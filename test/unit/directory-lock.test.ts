@@ -8,17 +8,18 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { test, type TestContext } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { loadFlock, lockDirectory } from '../../src/files/lock/directory-lock.js';
+import { lockDirectory } from '../../src/files/lock/directory-lock.js';
 import type { DirectoryLock } from '../../src/files/file-manager.js';
 import { STALE_MS } from '../../src/files/lock/heartbeat-directory.js';
 import { encodeOwner, thisOwner, type LockOwner } from '../../src/files/lock/lock-owner.js';
+import { loadFlock } from '../../src/files/lock/optional.js';
 import { WalError } from '../../src/index.js';
 import { interceptCalls, runInterleaved, schedules } from '../tools/interleavings.js';
 
 type Provider = 'flock' | 'lockfile';
 
 const OPENER = path.join(import.meta.dirname, '../tools/lock-opener.js');
-const flock = loadFlock();
+const flock = await loadFlock();
 const PAIRS: readonly (readonly [Provider, Provider])[] = [
   ['flock', 'flock'], ['lockfile', 'lockfile'], ['flock', 'lockfile'], ['lockfile', 'flock'],
 ];

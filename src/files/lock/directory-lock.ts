@@ -15,19 +15,13 @@
  */
 import fs, { type FileHandle } from 'node:fs/promises';
 import { constants } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import timers from 'node:timers/promises';
-import { isMainThread } from 'node:worker_threads';
 import type { DirectoryLock } from '../file-manager.js';
 import { hasCode, readHolder, removeHolder, STALE_MS, type Holder } from './heartbeat-directory.js';
 import { lockByHeartbeat } from './heartbeat-lock.js';
 import { encodeOwner, lockedError, parseOwner, thisOwner } from './lock-owner.js';
-
-/** The part of fs-ext that is used. Its other forms can abort the process or keep it from ending. */
-export interface Flock {
-  flockSync(descriptor: number, flags: 'exnb'): void;
-}
+import { loadFlock, type Flock } from './optional.js';
 
 /** In what pauses flock looks whether a claim has been decided, and how often. Deciding takes a few system calls. */
 const CLAIM_PAUSE_MS = 5;
@@ -40,27 +34,14 @@ const UNSUPPORTED = ['ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'ENOLCK'];
 const held = new Set<FileHandle>();
 
 /**
- * fs-ext is native and optional: it may not be installed or not be built. It keeps handles of the thread that loaded
- * it, so that loading it in a worker can abort the process when that worker has ended.
- */
-export function loadFlock(): Flock | null {
-  if (!isMainThread) return null;
-  try {
-    const flock = createRequire(import.meta.url)('fs-ext') as Partial<Flock>;
-    return typeof flock.flockSync === 'function' ? (flock as Flock) : null;
-  } catch {
-    return null;
-  }
-}
-
-/**
  * Takes `directory`, or throws `WAL_LOCKED`. `onCompromised` hears at once, and once, of a lost heartbeat.
  * Without `flock`, or on a file system that has no such locks, proper-lockfile is used.
  */
 export async function lockDirectory(
-  directory: string, onCompromised: (cause: Error) => void, flock: Flock | null = loadFlock(),
+  directory: string, onCompromised: (cause: Error) => void, flock: Flock | null | Promise<Flock | null> = loadFlock(),
 ): Promise<DirectoryLock> {
-  const byKernel = flock === null ? null : await lockByKernel(directory, flock);
+  const loaded = await flock;
+  const byKernel = loaded === null ? null : await lockByKernel(directory, loaded);
   return byKernel ?? lockByHeartbeat(directory, onCompromised);
 }
 

@@ -7,6 +7,7 @@ import {
   assertHeld, claim, confirmClaim, hasCode, heartbeatPath, removePrepared, STALE_MS, withdraw,
 } from './heartbeat-directory.js';
 import { livenessOf, lockedError, parseOwner, thisOwner, type LockOwner } from './lock-owner.js';
+import { loadLockfile } from './optional.js';
 
 /**
  * Takes `directory` with proper-lockfile, or throws `WAL_LOCKED`. `onCompromised` hears, at most once and only before
@@ -18,8 +19,7 @@ import { livenessOf, lockedError, parseOwner, thisOwner, type LockOwner } from '
 export async function lockByHeartbeat(
   directory: string, onCompromised: (cause: Error) => void,
 ): Promise<DirectoryLock> {
-  // Loaded only here, because it listens for signals from then on.
-  const { default: lockfile } = await import('proper-lockfile');
+  const lockfile = await loadLockfile();
   const owner = thisOwner('lockfile');
   const beats = new Beats(directory, owner);
   const target = heartbeatPath(directory);
