@@ -5,8 +5,8 @@ import { assertId, type EntryId } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
 import { assertOptions, resolveOptions, signalOf } from '../model/options.js';
 import type { FileManager } from '../files/file-manager.js';
-import { lastIdBefore, viewLog, type LogView, type ViewOptions } from '../engine/view/log-view.js';
-import { goneBefore, openScanner, type LinkedSegment } from '../engine/view/segment-chain.js';
+import { viewLog, type LogView, type ViewOptions } from '../engine/view/log-view.js';
+import { lastIdBefore, openScanner, type LinkedSegment } from '../engine/view/segment-chain.js';
 import { findClosedEnd, findLastEnd, type SegmentEnd } from '../engine/view/segment-end.js';
 import { ChunkSource } from '../segment/chunk-source.js';
 import { damaged, Entry } from '../segment/segment-reader.js';
@@ -132,7 +132,7 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
 
   /** @internal The highest id given out before the first segment. */
   get goneId(): EntryId {
-    return goneBefore(this.#view.segments.at(0));
+    return lastIdBefore(this.#view.segments.at(0));
   }
 
   /** The highest id given out, as far as the log knows. */

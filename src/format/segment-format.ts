@@ -27,11 +27,13 @@
  * - A mark stands before the first record that each flush begins, unless that is a link. It says up
  *   to which entry this segment was durable when it was written. It may stand between any two records.
  *
- * Format 0, the predecessor's: no ids, salts, links or marks; a chunk's CRC is CRC-32C of the data
- * alone; an end is its marker alone. It is read, never written.
+ * `format-0.ts` says what is different in format 0, which is read but never written.
  */
-import { crc32, crc32c } from '../base/crc32.js';
-import { asBuffer, readU64, writeU32, writeU64 } from '../base/bytes.js';
+import { assert } from '../base/assert.js';
+import { crc32 } from '../base/crc32.js';
+import { readU64, writeU32, writeU64 } from '../base/bytes.js';
+import { FORMAT_0, HEADER_0_LENGTH } from './format-0.js';
+import type { ChunkChecksum, Format } from './format.js';
 
 export const FORMAT_VERSION = 1;
 export const MAX_VERSION_INFO_LENGTH = 255;
@@ -55,11 +57,10 @@ export const LINK_LENGTH = 37;
 const MAGIC = Buffer.from('okw', 'latin1');
 const HEADER_FIXED_LENGTH = 25;
 export const MAX_HEADER_LENGTH = HEADER_FIXED_LENGTH + MAX_VERSION_INFO_LENGTH;
-const FORMAT_0_HEADER_FIXED_LENGTH = 5;
 
 /** What a segment's header says. */
 export interface SegmentHeader {
-  readonly formatVersion: number;
+  readonly format: Format;
   readonly versionInfo: Uint8Array;
   /** Undefined in format 0, where the file's name is all there is. */
   readonly segmentId: number | undefined;
@@ -104,8 +105,8 @@ export function encodeHeader(segmentId: number, salt: Uint8Array, versionInfo: U
   header.set(MAGIC, 0);
   header[3] = FORMAT_VERSION;
   header[4] = versionInfo.length;
-  header.set(versionInfo, 5);
-  const at = 5 + versionInfo.length;
+  header.set(versionInfo, HEADER_0_LENGTH);
+  const at = HEADER_0_LENGTH + versionInfo.length;
   writeU64(header, segmentId, at);
   header.set(salt, at + 8);
   writeU32(header, crc32(header.subarray(0, at + 16)), at + 16);
@@ -117,28 +118,28 @@ export function encodeHeader(segmentId: number, salt: Uint8Array, versionInfo: U
  * `bytes` are the file's first `MAX_HEADER_LENGTH` bytes, or all it has.
  */
 export function decodeHeader(bytes: Buffer): SegmentHeader | { readonly unknownVersion: number } | undefined {
-  if (bytes.length < FORMAT_0_HEADER_FIXED_LENGTH || !bytes.subarray(0, 3).equals(MAGIC)) return undefined;
-  const formatVersion = bytes[3];
-  const infoEnd = 5 + bytes[4];
-  if (formatVersion > FORMAT_VERSION) return { unknownVersion: formatVersion };
-  const versionInfo = Uint8Array.from(bytes.subarray(5, infoEnd));
-  if (formatVersion === 0) {
+  if (bytes.length < HEADER_0_LENGTH || !bytes.subarray(0, 3).equals(MAGIC)) return undefined;
+  const version = bytes[3];
+  const infoEnd = HEADER_0_LENGTH + bytes[4];
+  if (version > FORMAT_VERSION) return { unknownVersion: version };
+  const versionInfo = Uint8Array.from(bytes.subarray(HEADER_0_LENGTH, infoEnd));
+  if (version === FORMAT_0.version) {
     if (bytes.length < infoEnd || isFormat1Header(bytes, infoEnd)) return undefined;
-    return { formatVersion, versionInfo, segmentId: undefined, seed: 0, length: infoEnd };
+    return { format: FORMAT_0, versionInfo, segmentId: undefined, seed: 0, length: infoEnd };
   }
-  const length = infoEnd + HEADER_FIXED_LENGTH - 5;
+  const length = infoEnd + HEADER_FIXED_LENGTH - HEADER_0_LENGTH;
   if (bytes.length < length) return undefined;
   const seed = bytes.readUInt32LE(length - 4);
   const segmentId = readU64(bytes, infoEnd);
   if (crc32(bytes.subarray(0, length - 4)) !== seed || !Number.isSafeInteger(segmentId)) return undefined;
-  return { formatVersion, versionInfo, segmentId, seed, length };
+  return { format: FORMAT_1, versionInfo, segmentId, seed, length };
 }
 
 /**
  * Whether these bytes are a header of format 1 but for a damaged version: read as format 0, the log would look empty.
  */
 function isFormat1Header(bytes: Buffer, infoEnd: number): boolean {
-  const end = infoEnd + HEADER_FIXED_LENGTH - 5;
+  const end = infoEnd + HEADER_FIXED_LENGTH - HEADER_0_LENGTH;
   if (bytes.length < end) return false;
   const header = Buffer.from(bytes.subarray(0, end - 4));
   header[3] = FORMAT_VERSION;
@@ -158,8 +159,9 @@ export function encodeLink(
   return sealRecord(target, at, LINK_LENGTH, seed, offset);
 }
 
-/** The link at `at`, with the chain it starts, or undefined if there is no valid one. Needs `LINK_LENGTH` bytes. */
+/** The link at `at`, with the chain it starts, or undefined if there is no valid one. */
 export function decodeLink(source: Buffer, at: number, seed: number, offset: number): ChainedLink | undefined {
+  assert(at + LINK_LENGTH <= source.length, 'all bytes of a link are there when it is decoded');
   if (source[at] !== LINK_MARKER || !isSealed(source, at, LINK_LENGTH, seed, offset)) return undefined;
   return {
     previousSegmentId: readU64(source, at + 1),
@@ -170,8 +172,9 @@ export function decodeLink(source: Buffer, at: number, seed: number, offset: num
   };
 }
 
-/** Whether a valid link at `at` says that the log went on in this segment, right there. Needs `LINK_LENGTH` bytes. */
+/** Whether a valid link at `at` says that the log continued in this segment, right there. */
 export function isOwnLink(source: Buffer, at: number, seed: number, offset: number, segmentId: number): boolean {
+  assert(at + LINK_LENGTH <= source.length, 'all bytes of a link are there when it is decoded');
   // As with marks: the plain fields first.
   if (readU64(source, at + 1) !== segmentId || readU64(source, at + 9) !== offset) return false;
   return decodeLink(source, at, seed, offset) !== undefined;
@@ -183,8 +186,9 @@ export function encodeMark(target: Buffer, at: number, seed: number, offset: num
   sealRecord(target, at, MARK_LENGTH, seed, offset);
 }
 
-/** How much the mark at `at` says was durable, or undefined if there is no valid one. Needs `MARK_LENGTH` bytes. */
+/** How much the mark at `at` says was durable, or undefined if there is no valid one. */
 export function decodeMark(source: Buffer, at: number, seed: number, offset: number): number | undefined {
+  assert(at + MARK_LENGTH <= source.length, 'all bytes of a mark are there when it is decoded');
   if (source[at] !== MARK_MARKER) return undefined;
   // No mark speaks of what comes behind it. Most bytes that are no mark fail here, at less cost than by their checksum.
   const durableUpTo = readU64(source, at + 1);
@@ -236,12 +240,6 @@ export function decodeChunkLength(source: Buffer, at: number): number {
   return source.readUInt32LE(at + 1);
 }
 
-/** How a chunk's checksum is formed in each format: begun over its header, then updated with its data. */
-export interface ChunkChecksum {
-  begin(length: number, seed: number, offset: number): number;
-  update(crc: number, data: Uint8Array): number;
-}
-
 export const CHUNK_CHECKSUM: ChunkChecksum = {
   begin(length, seed, offset) {
     encodeChunkHeader(chunkHeader, 0, length);
@@ -250,28 +248,10 @@ export const CHUNK_CHECKSUM: ChunkChecksum = {
   update: (crc, data) => crc32(data, crc),
 };
 
-const CHUNK_CHECKSUM_0: ChunkChecksum = {
-  begin: () => 0,
-  update: (crc, data) => crc32c(data, crc),
-};
-
-export function chunkChecksumOf(formatVersion: number): ChunkChecksum {
-  return formatVersion === 0 ? CHUNK_CHECKSUM_0 : CHUNK_CHECKSUM;
-}
-
-/** The length of an end record. */
-export function endLengthOf(formatVersion: number): number {
-  return formatVersion === 0 ? 1 : END_LENGTH;
-}
-
 /** `marker` is `END_MARKER` or `JOIN_MARKER`. */
 export function encodeEnd(target: Buffer, at: number, marker: number, chain: number): void {
   target[at] = marker;
   writeU32(target, chain, at + 1);
-}
-
-export function decodeEndChain(source: Buffer, at: number): number {
-  return source.readUInt32LE(at + 1);
 }
 
 /** Ends a record with the CRC of what stands before it, and returns that CRC. */
@@ -285,41 +265,17 @@ function isSealed(source: Buffer, at: number, length: number, seed: number, offs
   return crc32(source.subarray(at, at + length - 4), startAt(seed, offset)) === source.readUInt32LE(at + length - 4);
 }
 
-/**
- * The copy of a segment's tail that recovery keeps in `wal-tail` while it rewrites the tail in place:
- *
- *     'okt' | 1 | segment id u64 | seed u32 | offset u64 | length u64 | CRC u32 | data | CRC u32 of the data
- */
-export interface TailCopy {
-  readonly segmentId: number;
-  readonly seed: number;
-  readonly offset: number;
-  readonly length: number;
-}
-
-export const TAIL_HEADER_LENGTH = 36;
-const TAIL_MAGIC = Buffer.from('okt\u0001', 'latin1');
-
-export function encodeTailHeader(tail: TailCopy): Buffer {
-  const header = Buffer.alloc(TAIL_HEADER_LENGTH);
-  header.set(TAIL_MAGIC, 0);
-  writeU64(header, tail.segmentId, 4);
-  writeU32(header, tail.seed, 12);
-  writeU64(header, tail.offset, 16);
-  writeU64(header, tail.length, 24);
-  writeU32(header, crc32(header.subarray(0, 32)), 32);
-  return header;
-}
-
-/** What the first bytes of a tail copy say, or undefined if they are not whole. */
-export function decodeTailHeader(bytes: Uint8Array): TailCopy | undefined {
-  const header = asBuffer(bytes);
-  if (header.length < TAIL_HEADER_LENGTH || !header.subarray(0, 4).equals(TAIL_MAGIC)) return undefined;
-  if (crc32(header.subarray(0, 32)) !== header.readUInt32LE(32)) return undefined;
-  return {
-    segmentId: readU64(header, 4),
-    seed: header.readUInt32LE(12),
-    offset: readU64(header, 16),
-    length: readU64(header, 24),
-  };
-}
+/** The format that is written. */
+export const FORMAT_1: Format = {
+  version: FORMAT_VERSION,
+  isWritten: true,
+  isLinked: true,
+  lastMarker: JOIN_MARKER,
+  endLength: END_LENGTH,
+  chunkChecksum: CHUNK_CHECKSUM,
+  // A segment's first link says it.
+  lastIdBefore: () => 0,
+  beginChain,
+  extendChain,
+  isEndOf: (source, at, chain) => source.readUInt32LE(at + 1) === chain,
+};

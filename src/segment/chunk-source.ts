@@ -1,4 +1,5 @@
 import { WalError } from '../base/errors.js';
+import type { ChunkChecksum } from '../format/format.js';
 import * as format from '../format/segment-format.js';
 import type { LogPosition } from '../model/log-position.js';
 import type { Segment } from './segment.js';
@@ -15,7 +16,7 @@ export class ChunkSource {
   readonly length: number;
   readonly position: LogPosition;
   readonly #segment: Segment;
-  readonly #checksum: format.ChunkChecksum;
+  readonly #checksum: ChunkChecksum;
   /** The bytes behind the header that came with it. */
   readonly #probe: Buffer;
   #consumed = 0;
@@ -26,7 +27,7 @@ export class ChunkSource {
     this.#segment = segment;
     this.position = position;
     this.length = length;
-    this.#checksum = format.chunkChecksumOf(segment.formatVersion);
+    this.#checksum = segment.format.chunkChecksum;
     this.#crc = this.#checksum.begin(length, segment.seed, position.offset);
     this.#probe = probe;
   }

@@ -1,3 +1,4 @@
+import type { Format } from '../format/format.js';
 import * as format from '../format/segment-format.js';
 import { ReadAhead } from './read-ahead.js';
 import type { Segment } from './segment.js';
@@ -42,8 +43,7 @@ export class RecordScanner {
   entry: EntryExtent = { id: 0, start: 0, end: 0 };
 
   readonly #options: ScanOptions;
-  readonly #checksum: format.ChunkChecksum;
-  readonly #isFormat0: boolean;
+  readonly #format: Format;
   /** Where the file ends, or the segment in it, as far as is known. */
   #fileEnd = 0;
   readonly #ahead: ReadAhead;
@@ -69,8 +69,7 @@ export class RecordScanner {
   private constructor(segment: Segment, options: ScanOptions) {
     this.segment = segment;
     this.#options = options;
-    this.#isFormat0 = segment.formatVersion === 0;
-    this.#checksum = format.chunkChecksumOf(segment.formatVersion);
+    this.#format = segment.format;
     this.#ahead = new ReadAhead(segment, segment.start, options.blockBytes);
     this.#at = segment.start;
     this.#windowStart = this.#windowEnd = segment.start;
@@ -83,13 +82,13 @@ export class RecordScanner {
   static async open(segment: Segment, options: ScanOptions): Promise<RecordScanner> {
     const scanner = new RecordScanner(segment, options);
     scanner.#fileEnd = options.end ?? (await segment.size());
-    if (segment.formatVersion !== 0) await scanner.#readFirstLink();
+    if (segment.format.isLinked) await scanner.#readFirstLink();
     return scanner;
   }
 
   /** Opens a scanner on what is durable of `segment` now. */
   static openDurable(segment: Segment, blockBytes: number): Promise<RecordScanner> {
-    const after = segment.formatVersion === 0 ? segment.segmentId - 1 : 0;
+    const after = segment.format.lastIdBefore(segment.segmentId);
     return RecordScanner.open(segment, { blockBytes, end: segment.durableEnd, after });
   }
 
@@ -181,12 +180,12 @@ export class RecordScanner {
   #record(): Step | undefined {
     const marker = this.#window[this.#at - this.#windowStart];
     const isOpen = this.#entryStart >= 0;
+    if (marker > this.#format.lastMarker) return 'end';
     if (marker === format.CHUNK_MARKER && isOpen) return this.#whole(format.CHUNK_HEADER_LENGTH) ?? this.#beginChunk();
     if (marker === format.END_MARKER && isOpen) {
-      return this.#whole(format.endLengthOf(this.segment.formatVersion)) ?? this.#endEntry(true);
+      return this.#whole(this.#format.endLength) ?? this.#endEntry(true);
     }
     if (marker === format.ENTRY_MARKER && !isOpen) return this.#whole(format.ENTRY_LENGTH) ?? this.#beginEntry();
-    if (this.#isFormat0) return 'end';
     if (marker === format.JOIN_MARKER && isOpen) {
       return this.#whole(format.END_LENGTH) ?? this.#endEntry(this.#isBounded);
     }
@@ -224,7 +223,7 @@ export class RecordScanner {
     if (id <= this.#lastEntryId || id >= Number.MAX_SAFE_INTEGER) return 'end';
     this.#entryStart = this.#at;
     this.#entryId = id;
-    if (!this.#isFormat0) this.#entryChain = format.beginChain(this.#lastChain, id, this.#at);
+    this.#entryChain = this.#format.beginChain(this.#lastChain, id, this.#at);
     this.#at += format.ENTRY_LENGTH;
     return undefined;
   }
@@ -233,7 +232,7 @@ export class RecordScanner {
     const at = this.#at - this.#windowStart;
     const length = format.decodeChunkLength(this.#window, at);
     if (this.#at + format.CHUNK_OVERHEAD + length > this.#fileEnd) return 'end';
-    this.#chunkCrc = this.#checksum.begin(length, this.segment.seed, this.#at);
+    this.#chunkCrc = this.#format.chunkChecksum.begin(length, this.segment.seed, this.#at);
     this.#chunkLeft = length;
     this.#inChunk = true;
     this.#at += format.CHUNK_HEADER_LENGTH;
@@ -252,7 +251,8 @@ export class RecordScanner {
 
   #takeChunkData(count: number): true {
     const from = this.#at - this.#windowStart;
-    if (count > 0) this.#chunkCrc = this.#checksum.update(this.#chunkCrc, this.#window.subarray(from, from + count));
+    const { chunkChecksum } = this.#format;
+    if (count > 0) this.#chunkCrc = chunkChecksum.update(this.#chunkCrc, this.#window.subarray(from, from + count));
     this.#at += count;
     this.#chunkLeft -= count;
     return true;
@@ -264,18 +264,16 @@ export class RecordScanner {
     if (crc !== this.#chunkCrc) return 'end';
     this.#inChunk = false;
     this.#at += 4;
-    if (!this.#isFormat0) this.#entryChain = format.extendChain(this.#entryChain, crc);
+    this.#entryChain = this.#format.extendChain(this.#entryChain, crc);
     return undefined;
   }
 
   /** Ends an entry. One in the middle of a batch is committed where all that is scanned is known to be. */
   #endEntry(isCommitted: boolean): Step | undefined {
     const at = this.#at - this.#windowStart;
-    if (!this.#isFormat0) {
-      if (format.decodeEndChain(this.#window, at) !== this.#entryChain) return 'end';
-      this.#lastChain = this.#entryChain;
-    }
-    this.#at += format.endLengthOf(this.segment.formatVersion);
+    if (!this.#format.isEndOf(this.#window, at, this.#entryChain)) return 'end';
+    this.#lastChain = this.#entryChain;
+    this.#at += this.#format.endLength;
     this.entry = { id: this.#entryId, start: this.#entryStart, end: this.#at };
     this.#lastEntryId = this.#entryId;
     this.#entryStart = -1;
@@ -310,6 +308,7 @@ export class RecordScanner {
  * unfinished tail of the log.
  */
 export async function provenEnd(segment: Segment, offset: number, blockBytes: number): Promise<number> {
+  if (!segment.format.isLinked) return offset;
   const block = Buffer.allocUnsafeSlow(blockBytes);
   let proven = offset;
   for (let start = offset; ;) {

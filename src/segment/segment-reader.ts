@@ -1,6 +1,7 @@
 import { WalError } from '../base/errors.js';
 import type { EntryId } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
+import type { Format } from '../format/format.js';
 import * as format from '../format/segment-format.js';
 import { ChunkSource } from './chunk-source.js';
 import type { RecoveredSegment, Segment } from './segment.js';
@@ -88,7 +89,7 @@ export class Entry implements AsyncIterable<EntryChunk> {
   async readAllChunks(): Promise<Uint8Array[]> {
     const { start, end } = this.extent;
     const resident = this.#scanner.resident(start, end);
-    if (resident !== undefined) return copyChunks(resident, this.source.formatVersion);
+    if (resident !== undefined) return copyChunks(resident, this.source.format);
     const chunks: Uint8Array[] = [];
     for await (const chunk of this) chunks.push(await chunk.readAll());
     return chunks;
@@ -124,9 +125,9 @@ export class Entry implements AsyncIterable<EntryChunk> {
 }
 
 /** The data of the chunks of an entry whose records are all in `bytes`. */
-function copyChunks(bytes: Buffer, formatVersion: number): Uint8Array[] {
+function copyChunks(bytes: Buffer, { endLength }: Format): Uint8Array[] {
   const chunks: Uint8Array[] = [];
-  const end = bytes.length - format.endLengthOf(formatVersion);
+  const end = bytes.length - endLength;
   for (let at = format.ENTRY_LENGTH; at < end;) {
     if (bytes[at] === format.MARK_MARKER) {
       at += format.MARK_LENGTH;

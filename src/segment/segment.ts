@@ -1,6 +1,7 @@
 import { deferred, type Deferred } from '../base/async.js';
 import { assert } from '../base/assert.js';
 import { toWalError, WalError } from '../base/errors.js';
+import type { Format } from '../format/format.js';
 import type { SegmentHeader } from '../format/segment-format.js';
 import type { FileHandle } from '../files/file-manager.js';
 import { readFully } from '../files/transfer.js';
@@ -31,7 +32,7 @@ export interface RecoveredSegment {
 export class Segment implements RecoveredSegment {
   readonly segmentId: number;
   readonly versionInfo: Uint8Array;
-  readonly formatVersion: number;
+  readonly format: Format;
   /** What every checksum in the segment starts from. */
   readonly seed: number;
   /** The offset of the first record. */
@@ -60,13 +61,17 @@ export class Segment implements RecoveredSegment {
   constructor(header: SegmentHeader, segmentId: number, name: string, file: FileHandle) {
     this.segmentId = segmentId;
     this.versionInfo = header.versionInfo;
-    this.formatVersion = header.formatVersion;
+    this.format = header.format;
     this.seed = header.seed;
     this.start = header.length;
     this.end = header.length;
     this.durableEnd = header.length;
     this.name = name;
     this.file = file;
+  }
+
+  get formatVersion(): number {
+    return this.format.version;
   }
 
   get pins(): number {

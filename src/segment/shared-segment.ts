@@ -31,7 +31,7 @@ export class SharedSegment extends Segment {
     const bytes = Buffer.alloc(MAX_HEADER_LENGTH);
     const header = decodeHeader(bytes.subarray(0, await super.read(bytes, 0)));
     const isThere = header !== undefined && 'seed' in header
-      && header.seed === this.seed && header.formatVersion === this.formatVersion;
+      && header.seed === this.seed && header.format === this.format;
     if (!isThere) throw this.#gone(offset);
   }
 

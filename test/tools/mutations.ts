@@ -381,7 +381,7 @@ const RECOVERY: readonly Mutation[] = [
   {
     name: "an entry's chain is not checked",
     file: 'segment/record-scanner.ts',
-    find: "if (format.decodeEndChain(this.#window, at) !== this.#entryChain) return 'end';",
+    find: "if (!this.#format.isEndOf(this.#window, at, this.#entryChain)) return 'end';",
     replace: '',
     caughtBy: crashes('shutting down and reopening without a sync'),
   },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { crc32, crc32c } from '../../src/base/crc32.js';
-import { encodeTailHeader } from '../../src/format/segment-format.js';
+import { encodeTailHeader } from '../../src/format/tail-format.js';
 import { MemoryFileManager, type FileHandle, type OpenOptions } from '../../src/index.js';
 import { systemError } from '../tools/faulty-file-manager.js';
 import {

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import * as format from '../../src/format/segment-format.js';
+import * as tailFormat from '../../src/format/tail-format.js';
 import { parseSegmentName } from '../../src/format/file-names.js';
 import { LogPosition, LogVoid, MemoryFileManager, WriteAheadLog } from '../../src/index.js';
 import { inMemory, pattern, RecordingManager, Storage, TestEnvironment } from '../tools/helpers.js';
@@ -95,7 +96,7 @@ test('a header says what was written into it', () => {
     const header = format.encodeHeader(id, salt, info);
     const decoded = format.decodeHeader(Buffer.concat([header, behind]).subarray(0, format.MAX_HEADER_LENGTH));
     assert.deepEqual(decoded, {
-      formatVersion: 1, versionInfo: Uint8Array.from(info), segmentId: id,
+      format: format.FORMAT_1, versionInfo: Uint8Array.from(info), segmentId: id,
       seed: header.readUInt32LE(header.length - 4), length: header.length,
     });
   }));
@@ -108,7 +109,7 @@ test('a header with any flipped bit, or cut short anywhere, is not taken for a h
     flipped[bit >> 3] ^= 1 << (bit & 7);
     const file = Buffer.concat([flipped, Buffer.alloc(300)]);
     const decoded = format.decodeHeader(file.subarray(0, format.MAX_HEADER_LENGTH));
-    const isOurs = decoded !== undefined && 'formatVersion' in decoded && decoded.formatVersion === 1;
+    const isOurs = decoded !== undefined && 'format' in decoded && decoded.format === format.FORMAT_1;
     assert.ok(!isOurs, `bit ${bit}`);
   }
   for (let length = 0; length < header.length; length++) {
@@ -208,11 +209,11 @@ test('the same record never has the same checksum 4 GiB, or any multiple of it, 
 
 test('a tail copy says what was written into it, and no flipped bit of its header is believed', () => {
   const tail = fc.record({ segmentId: u53, seed: u32, offset: u53, length: u53 }, { noNullPrototype: true });
-  fc.assert(fc.property(tail, fc.nat({ max: format.TAIL_HEADER_LENGTH * 8 - 1 }), (value, bit) => {
-    const header = format.encodeTailHeader(value);
-    assert.deepEqual(format.decodeTailHeader(header), value);
+  fc.assert(fc.property(tail, fc.nat({ max: tailFormat.TAIL_HEADER_LENGTH * 8 - 1 }), (value, bit) => {
+    const header = tailFormat.encodeTailHeader(value);
+    assert.deepEqual(tailFormat.decodeTailHeader(header), value);
     header[bit >> 3] ^= 1 << (bit & 7);
-    assert.equal(format.decodeTailHeader(header), undefined);
+    assert.equal(tailFormat.decodeTailHeader(header), undefined);
   }));
 });
 

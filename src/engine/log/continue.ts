@@ -79,7 +79,7 @@ export function writeOpeningLink(
 
 /** A segment without entries always goes on: its successor could not have a name of its own. */
 function canGoOn(last: Segment, log: RecoveredLog, options: ResolvedOptions): boolean {
-  if (last.formatVersion === 0) return false;
+  if (!last.format.isWritten) return false;
   if (last.lastId === 0) return true;
   return !last.isAbandoned && log.end + LINK_LENGTH <= options.preallocateBytes;
 }

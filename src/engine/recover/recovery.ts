@@ -7,7 +7,7 @@ import type { RecordScanner } from '../../segment/record-scanner.js';
 import { provenEnd } from '../../segment/record-scanner.js';
 import type { RecoveredSegment, Segment } from '../../segment/segment.js';
 import type { Holds } from '../checkpoint/holds.js';
-import { goneBefore, isWhole, linkSegments, openScanner, type LinkedSegment } from '../view/segment-chain.js';
+import { isWhole, lastIdBefore, linkSegments, openScanner, type LinkedSegment } from '../view/segment-chain.js';
 import { readSegmentFiles, type Closable } from '../view/segment-files.js';
 import { TailRewriter } from './tail-rewrite.js';
 
@@ -100,7 +100,7 @@ export class LogRecovery {
     let lastId = 0;
     for (const [i, { segment }] of chain.slice(0, -1).entries()) {
       // It is the id of the last entry of a segment: above all ids before that one, and below all behind it.
-      segment.isCheckpointed = this.#holds.checkpointedId > goneBefore(chain[i]);
+      segment.isCheckpointed = this.#holds.checkpointedId > lastIdBefore(chain[i]);
       lastId = await this.#recoverClosed(segment, chain[i + 1].link, lastId);
     }
     const last = chain.at(-1);
@@ -108,7 +108,7 @@ export class LogRecovery {
     return {
       ...end,
       segments: chain.map(({ segment }) => segment),
-      goneId: goneBefore(chain[0]),
+      goneId: lastIdBefore(chain[0]),
       spares: [...files.spares, ...unused.map(({ name }) => name)],
       aliases: files.aliases,
       entries: this.#entries,
@@ -161,14 +161,11 @@ export class LogRecovery {
       ({ end, chain } = scanner);
       last = entry.id;
     }
-    if (segment.formatVersion !== 0) {
-      const proven = await provenEnd(segment, end, this.#options.bufferBytes);
-      if (proven > scanner.end) throw damaged(segment, scanner.end, scanner.lastId);
-      // A link that something behind it vouches for must stay: torn in a crash, it would look like damage.
-      if (proven > end) ({ end, chain } = scanner);
-    }
-    // Nothing in format 0 says how much was durable.
-    const durableUpTo = segment.formatVersion === 0 ? segment.start : scanner.durableUpTo;
+    const proven = await provenEnd(segment, end, this.#options.bufferBytes);
+    if (proven > scanner.end) throw damaged(segment, scanner.end, scanner.lastId);
+    // A link that something behind it vouches for must stay: torn in a crash, it would look like damage.
+    if (proven > end) ({ end, chain } = scanner);
+    const { durableUpTo } = scanner;
     const isProven = durableUpTo >= end;
     if (!isProven) await tail.rewrite(segment, durableUpTo, end);
     segment.isAbandoned = !(await this.#target.shouldRecover(segment));

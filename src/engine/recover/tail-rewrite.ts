@@ -1,6 +1,8 @@
 import path from 'node:path';
 import { crc32 } from '../../base/crc32.js';
-import { decodeTailHeader, encodeTailHeader, TAIL_HEADER_LENGTH, type TailCopy } from '../../format/segment-format.js';
+import {
+  decodeTailCrc, decodeTailHeader, encodeTailCrc, encodeTailHeader, TAIL_CRC_LENGTH, TAIL_HEADER_LENGTH, type TailCopy,
+} from '../../format/tail-format.js';
 import { NEW_TAIL_FILE_NAME, TAIL_FILE_NAME } from '../../format/file-names.js';
 import type { FileHandle, FileManager } from '../../files/file-manager.js';
 import { readFully, removeIfThere, withFile, writeFully } from '../../files/transfer.js';
@@ -97,7 +99,7 @@ async function writeCopy(copy: FileHandle, tail: TailCopy, source: FileHandle, f
   for await (const { bytes, at, crc } of blocksOf(source, from, tail.length)) {
     const parts: Uint8Array[] = [bytes];
     if (at === 0) parts.unshift(encodeTailHeader(tail));
-    if (at + bytes.length === tail.length) parts.push(encodeCrc(crc));
+    if (at + bytes.length === tail.length) parts.push(encodeTailCrc(crc));
     await writeFully(copy, parts, at === 0 ? 0 : TAIL_HEADER_LENGTH + at);
     total = crc;
   }
@@ -108,12 +110,13 @@ async function readWholeCopy(copy: FileHandle): Promise<(TailCopy & { readonly c
   const header = Buffer.alloc(TAIL_HEADER_LENGTH);
   await readFully(copy, header, 0);
   const tail = decodeTailHeader(header);
-  if (tail === undefined || (await copy.size()) !== TAIL_HEADER_LENGTH + tail.length + 4) return undefined;
-  const stored = Buffer.alloc(4);
+  if (tail === undefined) return undefined;
+  if ((await copy.size()) !== TAIL_HEADER_LENGTH + tail.length + TAIL_CRC_LENGTH) return undefined;
+  const stored = Buffer.alloc(TAIL_CRC_LENGTH);
   await readFully(copy, stored, TAIL_HEADER_LENGTH + tail.length);
   let computed = 0;
   for await (const { crc } of blocksOf(copy, TAIL_HEADER_LENGTH, tail.length)) computed = crc;
-  return computed === stored.readUInt32LE(0) ? { ...tail, crc: computed } : undefined;
+  return computed === decodeTailCrc(stored) ? { ...tail, crc: computed } : undefined;
 }
 
 interface Block {
@@ -135,10 +138,4 @@ async function* blocksOf(source: FileHandle, from: number, length: number): Asyn
     crc = crc32(bytes, crc);
     yield { bytes, at, crc };
   }
-}
-
-function encodeCrc(crc: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(crc, 0);
-  return bytes;
 }

@@ -1,9 +1,8 @@
 import { isDamage, WalError } from '../../base/errors.js';
-import type { EntryId } from '../../model/entry.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { provenEnd } from '../../segment/record-scanner.js';
 import type { Segment } from '../../segment/segment.js';
-import { linkSegments, missingError, readFirstLink, type LinkedSegment } from './segment-chain.js';
+import { lastIdBefore, linkSegments, missingError, readFirstLink, type LinkedSegment } from './segment-chain.js';
 import { findLastEnd, type SegmentEnd } from './segment-end.js';
 import { readSegmentFiles, type Closable, type SegmentFiles } from './segment-files.js';
 
@@ -58,11 +57,6 @@ export async function viewLog(directory: string, options: ViewOptions): Promise<
   throw new WalError('WAL_IO', `the log in ${directory} changes faster than it can be read`);
 }
 
-/** The highest entry id before a segment, as far as its own beginning tells. */
-export function lastIdBefore({ segment, link }: LinkedSegment): EntryId {
-  return segment.formatVersion === 0 ? segment.segmentId - 1 : link?.lastId ?? 0;
-}
-
 /** With `damage`, what is damaged is added to it and passed over. */
 async function look(
   directory: string, options: ViewOptions, opened: Closable[], damage: WalError[] | undefined,
@@ -95,8 +89,8 @@ async function linkAll(
   const chain: LinkedSegment[] = [];
   const unused: Segment[] = [];
   for (const segment of segments) {
-    const link = segment.formatVersion === 0 ? undefined : await readFirstLink(segment);
-    const isEmpty = segment.formatVersion !== 0 && link === undefined
+    const link = segment.format.isLinked ? await readFirstLink(segment) : undefined;
+    const isEmpty = segment.format.isLinked && link === undefined
       && (await provenEnd(segment, segment.start, blockBytes)) === segment.start;
     if (isEmpty) unused.push(segment);
     else chain.push({ segment, link });

@@ -14,17 +14,16 @@ export function openScanner(
 ): Promise<RecordScanner> {
   return RecordScanner.open(segment, {
     blockBytes,
-    // The predecessor's ids are bound to nothing, but those of a file's earlier life are below its name.
-    after: segment.formatVersion === 0 ? Math.max(lastId, segment.segmentId - 1) : 0,
+    after: Math.max(lastId, segment.format.lastIdBefore(segment.segmentId)),
     ...(end === undefined ? {} : { end }),
     ...(onBytesRead === undefined ? {} : { onBytesRead }),
   });
 }
 
 /** Whether a closed segment ends where its successor says, in the chain that it says. */
-export function isWhole({ segment, end, chain }: RecordScanner, next: Link | undefined): boolean {
+export function isWhole({ end, chain }: RecordScanner, next: Link | undefined): boolean {
   if (next === undefined) return true;
-  return end === next.previousEnd && (segment.formatVersion === 0 || chain === next.previousChain);
+  return end === next.previousEnd && chain === next.previousChain;
 }
 
 export interface LinkedSegment {
@@ -32,10 +31,10 @@ export interface LinkedSegment {
   readonly link: Link | undefined;
 }
 
-/** The highest id given out before a log's first segment. */
-export function goneBefore(first: LinkedSegment | undefined): EntryId {
-  if (first === undefined) return 0;
-  return first.link?.lastId ?? first.segment.segmentId - 1;
+/** The highest id given out before a segment, as far as its own beginning tells; 0 if there is no segment. */
+export function lastIdBefore(linked: LinkedSegment | undefined): EntryId {
+  if (linked === undefined) return 0;
+  return linked.link?.lastId ?? linked.segment.format.lastIdBefore(linked.segment.segmentId);
 }
 
 /**
@@ -49,8 +48,8 @@ export async function linkSegments(
   const linked: LinkedSegment[] = [];
   const unused: Segment[] = [];
   for (const segment of files.segments) {
-    const link = segment.formatVersion === 0 ? undefined : await readFirstLink(segment);
-    if (segment.formatVersion === 0 || link !== undefined) {
+    const link = segment.format.isLinked ? await readFirstLink(segment) : undefined;
+    if (!segment.format.isLinked || link !== undefined) {
       linked.push({ segment, link });
     } else {
       const proven = await provenEnd(segment, segment.start, blockBytes);
@@ -63,15 +62,15 @@ export async function linkSegments(
   if (first?.link !== undefined) assertIsFirst(first.segment, first.link, linked, files, unused);
   for (const { segment } of linked) {
     if (chain.some((member) => member.segment === segment)) continue;
-    if (segment.formatVersion === 0) throw damaged(segment, segment.start, 0);
+    if (!segment.format.isLinked) throw damaged(segment, segment.start, 0);
     unused.push(segment);
   }
   return { chain, unused };
 }
 
 function followLinks(linked: readonly LinkedSegment[]): LinkedSegment[] {
-  const isFormat0 = ({ segment }: LinkedSegment) => segment.formatVersion === 0;
-  const newest = linked.findLast((candidate) => !isFormat0(candidate));
+  const hasLink = ({ segment }: LinkedSegment) => segment.format.isLinked;
+  const newest = linked.findLast(hasLink);
   if (newest === undefined) return [...linked];
   const chain = [newest];
   for (;;) {
@@ -80,9 +79,9 @@ function followLinks(linked: readonly LinkedSegment[]): LinkedSegment[] {
     if (previous === undefined) return chain;
     chain.unshift(previous);
     // The predecessor's segments have no links: they are all there are, by name.
-    if (isFormat0(previous)) {
+    if (!hasLink(previous)) {
       const { segmentId } = previous.segment;
-      return [...linked.filter((other) => isFormat0(other) && other.segment.segmentId < segmentId), ...chain];
+      return [...linked.filter((other) => !hasLink(other) && other.segment.segmentId < segmentId), ...chain];
     }
   }
 }

@@ -33,7 +33,7 @@ export async function findClosedEnd(
 /** Reads a segment that has no successor. Somebody may be writing to it meanwhile. */
 export async function findLastEnd(segment: Segment, lastId: EntryId, blockBytes: number): Promise<SegmentEnd> {
   const found = await walk(await openScanner(segment, blockBytes, lastId));
-  if (segment.formatVersion === 0) return { ...found, provenId: 0 };
+  if (!segment.format.isLinked) return { ...found, provenId: 0 };
   const proven = await provenEnd(segment, found.end, blockBytes);
   if (proven <= found.end) return found;
   // Perhaps it has only grown since it was read. What was proven durable before a reading must be found by it.

@@ -63,7 +63,7 @@ export async function readSegmentFiles(
       onDamage(error);
       return undefined;
     });
-    const identity = header === undefined ? name : `${header.formatVersion} ${header.segmentId ?? id} ${header.seed}`;
+    const identity = header === undefined ? name : `${header.format.version} ${header.segmentId ?? id} ${header.seed}`;
     if (identities.has(identity)) files.aliases.push(name);
     else if (header === undefined || checkpointed) files.spares.push(name);
     else {
