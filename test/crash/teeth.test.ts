@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { MUTATIONS } from '../tools/mutations.js';
+import { MUTATIONS } from '../tools/mutations/index.js';
 import { LANES, mutate, Mutant } from '../tools/teeth.js';
 
 const free: Mutant[] = [];

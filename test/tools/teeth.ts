@@ -1,7 +1,7 @@
 /**
  * Shows that the suite catches bugs:
  *
- *     node dist/test/tools/teeth.js                     every bug of `mutations.ts`, with the part of the suite it names
+ *     node dist/test/tools/teeth.js                     every bug of `mutations/`, with the part of the suite it names
  *     node dist/test/tools/teeth.js "salt"              those with this in their name
  *     node dist/test/tools/teeth.js --search "salt"     goes through all crash tests instead, until one catches it
  *
@@ -15,7 +15,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ALL_CASES, type Case, type Finding } from './mutant.js';
-import { MUTATIONS, type Edit, type Mutation, type NamedTest } from './mutations.js';
+import { MUTATIONS, type Edit, type Mutation, type NamedTest } from './mutations/index.js';
 
 const PROJECT = path.join(import.meta.dirname, '../../..');
 /** A bug may make the log go round in circles: then its process is ended. */
@@ -117,7 +117,7 @@ export class Mutant implements AsyncDisposable {
   }
 }
 
-/** `text` with the edit made. Throws if the place is not there exactly once: then `mutations.ts` is out of date. */
+/** `text` with the edit made. Throws if the place is not there exactly once: then `mutations/` is out of date. */
 export function mutate(text: string, { file, find, replace }: Edit): string {
   const words = find.trim().split(/\s+/).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
   const matches = [...text.matchAll(new RegExp(words.join('\\s+'), 'g'))];

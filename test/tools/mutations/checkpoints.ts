@@ -1,0 +1,47 @@
+import { crashes, named, type Mutation } from './mutation.js';
+
+/** What the checkpointer does wrong. */
+export const CHECKPOINTS: readonly Mutation[] = [
+  {
+    name: "a segment is handed over before its successor's link is durable",
+    file: 'engine/write/rotation.ts',
+    find: 'committed: () => { closed.segment.isSealed = true; this.#parts.events.onSealed(closed.segment); sealing.resolve(); },',
+    replace: 'committed: (closed.segment.isSealed = true, this.#parts.events.onSealed(closed.segment), sealing.resolve(), () => undefined),',
+    caughtBy: crashes('concurrent writers'),
+  },
+  {
+    name: 'the newest segment is checkpointed first',
+    file: 'engine/checkpoint/checkpointer.ts',
+    find: 'next: () => (this.#isHalted ? undefined : this.#segments[0]),',
+    replace: 'next: () => (this.#isHalted ? undefined : this.#segments.at(-1)),',
+    caughtBy: crashes('entries around the end of a segment'),
+  },
+  {
+    name: 'a checkpoint that failed frees its segment',
+    file: 'engine/checkpoint/checkpointer.ts',
+    find: 'await this.#events.persist(segment, persisting.signal);',
+    replace: 'await this.#events.persist(segment, persisting.signal).catch(() => undefined);',
+    caughtBy: crashes('a failing checkpoint'),
+  },
+  {
+    name: 'a segment is freed while its checkpoint goes on',
+    file: 'engine/checkpoint/checkpointer.ts',
+    find: 'await this.#events.persist(segment, persisting.signal);',
+    replace: 'void this.#events.persist(segment, persisting.signal).catch(() => undefined);',
+    caughtBy: crashes('a checkpoint that never ends'),
+  },
+  {
+    name: 'a segment whose checkpoint failed is freed at the second attempt without being handed over',
+    file: 'engine/checkpoint/checkpointer.ts',
+    find: 'if (!isSafe && !(await this.#persist(segment))) return;',
+    replace: 'this.#persisted = segment; if (!isSafe && !(await this.#persist(segment))) return;',
+    caughtBy: crashes('a failing checkpoint'),
+  },
+  {
+    name: 'an abandoned segment that goes on is not checkpointed',
+    file: 'engine/log/continue.ts',
+    find: 'if (goesOn) last.isAbandoned = false;',
+    replace: '',
+    caughtBy: named('unit/rare-faults', 'what is written to a segment that was abandoned while it was empty is let go without a checkpoint'),
+  },
+];

@@ -1,0 +1,28 @@
+/** The bugs that are put into the log, one at a time, to see that the suite catches each: a file for every area. */
+import { CHECKPOINTS } from './checkpoints.js';
+import { COMMITS } from './commits.js';
+import { DISK } from './disk.js';
+import { FILES } from './files.js';
+import { FORMAT } from './format.js';
+import { HOLDS } from './holds.js';
+import { ITERATION } from './iteration.js';
+import { MODES } from './modes.js';
+import { RECOVERY } from './recovery.js';
+import { TRUNCATION } from './truncation.js';
+import type { Mutation } from './mutation.js';
+
+export type { Edit, Mutation, NamedTest } from './mutation.js';
+
+/** Every bug that the suite must catch. */
+export const MUTATIONS: readonly Mutation[] = [
+  ...FILES,
+  ...DISK,
+  ...COMMITS,
+  ...MODES,
+  ...FORMAT,
+  ...RECOVERY,
+  ...CHECKPOINTS,
+  ...HOLDS,
+  ...TRUNCATION,
+  ...ITERATION,
+];
