@@ -189,7 +189,7 @@ export class EntryWriter implements AsyncDisposable {
     if (this.#state === 'committed' || this.#state === 'rolled back') {
       return new TypeError(`entry ${this.id} has been ${this.#state}`);
     }
-    const refusal = this.#entry.isComplete ? this.#log.queue.failure : this.#log.refusal;
+    const refusal = this.#entry.isComplete ? this.#log.failure : this.#log.refusal;
     if (refusal !== undefined || this.#state !== 'broken') return refusal;
     return new TypeError(`entry ${this.id} has an incomplete chunk and can only be rolled back`);
   }

@@ -13,12 +13,13 @@ import { Rotation } from '../engine/write/rotation.js';
 import { Checkpointer } from '../engine/checkpoint/checkpointer.js';
 import { Flusher } from '../engine/flush/flusher.js';
 import { cutAfter } from '../engine/log/truncate.js';
-import { DirectorySync } from '../engine/directory/directory-sync.js';
+import { closedError, Lifecycle } from '../engine/directory/lifecycle.js';
+import { LogDirectory } from '../engine/directory/log-directory.js';
 import { EntryIterator } from '../engine/read/entry-iterator.js';
 import { Holds, type IdRange } from '../engine/checkpoint/holds.js';
 import { LiveSegments } from '../engine/read/live-segments.js';
 import type { LogManagerOf } from '../engine/checkpoint/log-manager.js';
-import { closedError, WriteQueue } from '../engine/write/write-queue.js';
+import { WriteQueue } from '../engine/write/write-queue.js';
 import { openForWriting, writeOpeningLink } from '../engine/log/continue.js';
 import { ManagerCalls } from '../engine/log/manager-calls.js';
 import { LogRecovery, type RecoveredLog, type RecoveryReport } from '../engine/recover/recovery.js';
@@ -86,14 +87,14 @@ export interface EntriesOptions {
  * await mine.shutdown();
  */
 export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDisposable {
-  readonly #directory: string;
+  readonly #lifecycle = new Lifecycle();
+  readonly #directory: LogDirectory;
   readonly #owner: ManagerCalls<WriteAheadLog>;
   readonly #options: ResolvedOptions;
   readonly #environment: Environment;
   readonly #queue: Flusher;
   readonly #pool: SpareFiles;
   readonly #checkpointer: Checkpointer;
-  readonly #directorySync: DirectorySync;
   readonly #holds: Holds;
   readonly #segments = new LiveSegments();
   // Set while the log is opened, before anybody else has it.
@@ -107,22 +108,20 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
 
   private constructor(directory: string, manager: LogManager, options: ResolvedOptions, environment: Environment) {
     super();
-    this.#directory = directory;
+    this.#directory = new LogDirectory(options.fileManager, directory, this.#lifecycle);
     this.#owner = new ManagerCalls(manager, options.bufferBytes);
     this.#options = options;
     this.#environment = environment;
-    this.#queue = new Flusher({
-      onFlushed: () => this.#writer?.pump(),
-      onFailed: (error) => this.#fail(error),
-    }, environment, directory, options);
-    this.#directorySync = new DirectorySync(options.fileManager, directory, (cause) => this.#queue.fail(cause));
-    this.#pool = new SpareFiles(directory, options, this.#directorySync, environment);
-    this.#holds = new Holds(options.fileManager, directory, this.#directorySync, {
+    this.#queue = new Flusher(
+      this.#lifecycle, { onFlushed: () => this.#writer?.pump() }, environment, directory, options,
+    );
+    this.#pool = new SpareFiles(this.#directory, this.#lifecycle, options, environment);
+    this.#holds = new Holds(this.#directory, this.#lifecycle, {
       range: () => this.#idRange,
       onLess: () => this.#checkpointer.reconsider(),
       onBroken: (name, from, retainedBytes) => this.#report('holdBroken', { name, from, retainedBytes }),
     });
-    this.#checkpointer = new Checkpointer(this.#pool, environment, this.#holds, {
+    this.#checkpointer = new Checkpointer(this.#lifecycle, this.#pool, environment, this.#holds, {
       persist: (segment, signal) => {
         const { segmentId, lastId } = segment;
         const describe = () => ({ directory, segmentId, lastId });
@@ -141,6 +140,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
         this.#report('checkpointFailed', { error, segmentId, attempt, retryInMs });
       },
     });
+    this.#lifecycle.onFailed((error) => this.#report('failed', error));
   }
 
   /**
@@ -184,7 +184,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   ): Promise<WriteAheadLog> {
     assertDirectory(directory);
     const log = new WriteAheadLog(path.resolve(directory), manager, resolveOptions(options), environment);
-    await traced(recoverChannel, () => ({ directory: log.#directory }), () => log.#open());
+    await traced(recoverChannel, () => ({ directory: log.#directory.path }), () => log.#open());
     return log;
   }
 
@@ -224,7 +224,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    */
   append(data: ChunkData | readonly ChunkData[], options?: CommitOptions): Promise<CommittedEntry> {
     if (!commitChannel.hasSubscribers) return this.#append(data, options);
-    return commitChannel.tracePromise(() => this.#append(data, options), { directory: this.#directory });
+    return commitChannel.tracePromise(() => this.#append(data, options), { directory: this.#directory.path });
   }
 
   #append(data: ChunkData | readonly ChunkData[], options?: CommitOptions): Promise<CommittedEntry> {
@@ -249,7 +249,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   appendBatch(
     entries: readonly (ChunkData | readonly ChunkData[])[], options?: CommitOptions,
   ): Promise<readonly CommittedEntry[]> {
-    const describe = () => ({ directory: this.#directory });
+    const describe = () => ({ directory: this.#directory.path });
     return traced(commitChannel, describe, () => this.#appendBatch(entries, options));
   }
 
@@ -292,7 +292,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       segments: this.#segments,
       durableId: this.#queue.durableId,
       blockBytes: this.#options.bufferBytes,
-      closed: () => this.#queue.failure ?? (this.#shutdown === undefined ? undefined : closedError()),
+      closed: () => this.#lifecycle.refusal,
     };
     const { nextId } = this.#active;
     if (from !== undefined && from > nextId && !follow) throw futureError('from', from, nextId);
@@ -317,8 +317,6 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * await replica.release();
    */
   async hold(name: string, options: HoldOptions = {}): Promise<Hold> {
-    const { refusal } = this.#writer;
-    if (refusal !== undefined) throw refusal;
     await this.#holds.change(name, (hold, range) => requestedHold(name, options, hold, range));
     this.#breakHolds();
     return new Hold(this.#holds, name);
@@ -383,7 +381,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    */
   async truncateBefore(id: EntryId): Promise<void> {
     assertId('id', id);
-    const { refusal } = this.#writer;
+    const { refusal } = this.#lifecycle;
     if (refusal !== undefined) throw refusal;
     if (id > this.#active.nextId) throw futureError('id', id, this.#active.nextId);
     for (const hold of this.#holds) if (!hold.isBroken && hold.from < id) throw heldError(hold.name, hold.from);
@@ -400,7 +398,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(log.durableId); // 1
    */
   async sync(): Promise<void> {
-    if (this.#shutdown !== undefined) throw closedError();
+    const { refusal } = this.#lifecycle;
+    if (refusal !== undefined) throw refusal;
     await this.#writer.sync();
   }
 
@@ -441,7 +440,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     if (!(position instanceof LogPosition)) {
       throw new TypeError(`position must be a LogPosition, not ${show(position)}`);
     }
-    if (this.#shutdown !== undefined) throw closedError();
+    if (this.#lifecycle.isClosing) throw closedError();
     const { segmentId, offset } = position;
     const segment = this.#segments.get(segmentId);
     if (segment === undefined || offset < segment.start || offset >= segment.end) throw goneError(position);
@@ -513,9 +512,10 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     const started = this.#environment.now();
     const opened: Closable[] = [];
     try {
-      await fileManager.createDirectory(this.#directory);
-      this.#lock = await fileManager.lock(this.#directory, (cause) => this.#queue.fail(cause));
-      const parts = { directory: this.#directory, options: this.#options, assertOwned: this.#assertOwned };
+      await fileManager.createDirectory(this.#directory.path);
+      this.#lock = await fileManager.lock(this.#directory.path, (cause) => this.#lifecycle.fail(cause));
+      this.#lifecycle.locked(this.#lock);
+      const parts = { directory: this.#directory, options: this.#options };
       const recovered = await new LogRecovery(parts, this.#owner, this.#holds, opened).run();
       await this.#goOn(recovered, opened);
       const { entries, bytes, tornBytes, segments } = recovered;
@@ -523,7 +523,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       this.#recovery = { segments: segments.length, entries, bytes, tornBytes, durationMs };
     } catch (error) {
       await this.#abandonOpening(opened);
-      throw toWalError(error, `the log in ${this.#directory} cannot be opened`);
+      throw toWalError(error, `the log in ${this.#directory.path} cannot be opened`);
     }
   }
 
@@ -536,9 +536,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       environment: this.#environment,
       queue: this.#queue,
       pool: this.#pool,
-      directorySync: this.#directorySync,
       blocks,
-      assertOwned: this.#assertOwned,
     };
     const buffer = await openForWriting(recovered, parts);
     opened.push(buffer.segment);
@@ -554,7 +552,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       },
     };
     this.#active = new Rotation({ ...parts, events }, buffer, recovered.lastId + 1);
-    this.#writer = new WriteQueue(this.#active, this.#queue, this.#directory, this.#options);
+    this.#writer = new WriteQueue(this.#lifecycle, this.#active, this.#queue, this.#directory.path, this.#options);
     await this.#holds.clamp(recovered.lastId + 1);
     await writeOpeningLink(buffer, recovered, parts);
     // Before anything else is awaited: segments are checkpointed in order, and the active one may be closed soon.
@@ -569,33 +567,32 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     }
     const live = new Set<Closable>([...closed, buffer.segment]);
     for (const file of opened) if (!live.has(file)) await file.close().catch(() => undefined);
+    this.#lifecycle.opened();
   }
 
   /** Lets go of everything after a failure to open. The error that is reported is the first one. */
   async #abandonOpening(opened: readonly Closable[]): Promise<void> {
     await this.#queue.landed();
+    this.#lifecycle.closed();
     await this.#pool.close().catch(() => undefined);
     for (const file of opened) await file.close().catch(() => undefined);
     await this.#lock?.release().catch(() => undefined);
   }
 
   async #close(): Promise<void> {
+    this.#lifecycle.closing();
     await this.#writer.close(this.#environment);
-    // A checkpoint may be waiting for somebody who follows.
+    // A checkpoint may be waiting for a follower.
     this.#queue.durableId.end(closedError());
-    await this.#checkpointer.stop(closedError());
-    this.#holds.stop(closedError());
+    await this.#checkpointer.stop();
     await this.#holds.idle();
     await this.#queue.landed();
+    this.#lifecycle.closed();
     await this.#active.close();
     for (const segment of [...this.#segments, ...this.#checkpointer.held]) await segment.close();
     // A lock that cannot be given up goes with the process; there is nothing the caller could do about it.
     await this.#lock?.release().catch(() => undefined);
   }
-
-  readonly #assertOwned = (): void => {
-    if (this.#queue.failure !== undefined) throw this.#queue.failure;
-  };
 
   get #idRange(): IdRange {
     const nextId = Math.min(this.#active.nextId, (this.#cutting ?? Infinity) + 1);
@@ -605,14 +602,6 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   #breakHolds(): void {
     const bytesOf = ({ end }: Segment) => Math.max(end, this.#options.preallocateBytes);
     void this.#holds.breakThoseAbove(this.#checkpointer.held, bytesOf);
-  }
-
-  #fail(error: WalError): void {
-    this.#writer?.fail(error);
-    this.#pool.stop();
-    this.#holds.stop(error);
-    void this.#checkpointer.stop(error);
-    this.#report('failed', error);
   }
 
   /** Writes entries that are too much to be pending at once, as one unit. */
@@ -637,7 +626,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   #report<Name extends keyof WalEvents>(name: Name, ...details: WalEvents[Name]): void {
     queueMicrotask(() => {
       const [detail] = details;
-      publish(name, this.#directory, detail instanceof Error ? { error: detail } : detail);
+      publish(name, this.#directory.path, detail instanceof Error ? { error: detail } : detail);
       (this as EventEmitter).emit(name, ...details);
     });
   }

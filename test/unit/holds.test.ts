@@ -1,7 +1,7 @@
 /** Holds: checkpointed entries that stay readable for somebody. */
 import assert from 'node:assert/strict';
 import { WriteAheadLog, type FileManager, type HoldOptions } from '../../src/index.js';
-import { systemError } from '../tools/faulty-file-manager.js';
+import { Gate, systemError } from '../tools/faulty-file-manager.js';
 import { checkpointAll, fillSegment, forEachFileManager, inMemory, RecordingManager, SMALL, text, until, type Storage } from '../tools/helpers.js';
 import { KeepingManager, readEntries, readIds } from '../tools/iterating.js';
 import { SimulatedDisk, SimulatedFileManager } from '../support/index.js';
@@ -271,4 +271,27 @@ inMemory('a hold that waited for what a power loss has taken wants what comes in
   await again.truncateAfter(2);
   await hold.advance(again.stats().nextId);
   await again.shutdown();
+});
+
+inMemory('a hold is said to be durable by a directory sync that came after one that failed', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open({ manager: new KeepingManager() });
+  await log.append('kept');
+  const failing = new Gate();
+  faulty.before = async ({ operation }) => {
+    if (operation !== 'syncDirectory') return;
+    // The system reports the error once: a second sync would succeed without the names being on the disk.
+    faulty.before = () => undefined;
+    await failing.pass();
+    throw systemError('EIO');
+  };
+  const rotated = assert.rejects(log.checkpointActive(), { code: 'WAL_FAILED' });
+  await until(() => failing.arrivals === 1);
+  const syncs = faulty.of('syncDirectory').length;
+  const hold = assert.rejects(log.hold('replica', { from: 1 }), { code: 'WAL_FAILED' });
+  await until(() => faulty.of('rename').some(({ to }) => to === 'wal-holds'));
+  failing.open();
+  await hold;
+  await rotated;
+  assert.equal(faulty.of('syncDirectory').length, syncs);
 });

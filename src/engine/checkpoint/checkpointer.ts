@@ -1,9 +1,11 @@
+import { assert } from '../../base/assert.js';
 import { deferred, type Deferred } from '../../base/async.js';
 import type { Environment } from '../../base/environment.js';
 import { toWalError, type WalError } from '../../base/errors.js';
 import type { EntryId } from '../../model/entry.js';
 import type { Segment } from '../../segment/segment.js';
 import { RetryingWorker } from './retrying-worker.js';
+import type { Lifecycle } from '../directory/lifecycle.js';
 import type { SpareFiles } from '../directory/spare-files.js';
 
 export interface CheckpointerEvents {
@@ -48,7 +50,7 @@ export class Checkpointer {
   #releasedBelow: EntryId = 0;
   /** Nothing is begun in the meantime. */
   #isSuspended = false;
-  #stopReason: WalError | undefined;
+  readonly #lifecycle: Lifecycle;
   readonly #checkpoints: RetryingWorker<Segment>;
   /** Beside the checkpoints: one that hangs must not keep what nobody wants any more. */
   readonly #retirements: RetryingWorker<Segment>;
@@ -56,7 +58,11 @@ export class Checkpointer {
   #released: { readonly id: EntryId; readonly done: Deferred<void> }[] = [];
   lastError: WalError | undefined;
 
-  constructor(pool: SpareFiles, environment: Environment, retention: Retention, events: CheckpointerEvents) {
+  constructor(
+    lifecycle: Lifecycle, pool: SpareFiles, environment: Environment, retention: Retention, events: CheckpointerEvents,
+  ) {
+    this.#lifecycle = lifecycle;
+    lifecycle.onFailed(() => void this.stop());
     this.#pool = pool;
     this.#retention = retention;
     this.#events = events;
@@ -132,7 +138,8 @@ export class Checkpointer {
     this.#releasedBelow = Math.max(this.#releasedBelow, id);
     const inTheWay = this.#below(id);
     if (inTheWay.length === 0) return;
-    if (this.#stopReason !== undefined) throw this.#stopReason;
+    const { refusal } = this.#lifecycle;
+    if (refusal !== undefined) throw refusal;
     const done = deferred();
     // Those that are there now: what is closed later is not waited for.
     this.#released.push({ id: Math.max(...inTheWay.map(({ lastId }) => lastId)) + 1, done });
@@ -172,10 +179,11 @@ export class Checkpointer {
    * Starts nothing new. Resolves when what is running has ended; the segments left are handed over after the next
    * recovery. Those who wait for segments to go hear the reason.
    */
-  async stop(reason: WalError): Promise<void> {
-    this.#stopReason ??= reason;
+  async stop(): Promise<void> {
+    const { refusal } = this.#lifecycle;
+    assert(refusal !== undefined, 'checkpoints are stopped once the log is closing or has failed');
     // Not after what is running: that may never end.
-    this.#turnAway(this.#stopReason, () => true);
+    this.#turnAway(refusal, () => true);
     this.#checkpoints.hurry();
     this.#retirements.hurry();
     await this.#retirements.idle();
@@ -183,7 +191,7 @@ export class Checkpointer {
   }
 
   get #isHalted(): boolean {
-    return this.#stopReason !== undefined || this.#isSuspended;
+    return this.#lifecycle.refusal !== undefined || this.#isSuspended;
   }
 
   /** The oldest segment that is kept, if nobody wants it any more. */

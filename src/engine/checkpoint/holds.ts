@@ -1,13 +1,13 @@
-import path from 'node:path';
 import { Serial } from '../../base/async.js';
 import { toWalError, WalError } from '../../base/errors.js';
 import { decodeHolds, encodeHolds, type StoredHold } from '../../format/holds-format.js';
 import type { EntryId } from '../../model/entry.js';
 import { HOLDS_FILE_NAME, NEW_HOLDS_FILE_NAME } from '../../format/file-names.js';
-import type { FileHandle, FileManager } from '../../files/file-manager.js';
-import { readFully, removeIfThere, withFile, writeFully } from '../../files/transfer.js';
+import type { FileHandle } from '../../files/file-manager.js';
+import { readFully, writeFully } from '../../files/transfer.js';
 import type { Segment } from '../../segment/segment.js';
-import type { DirectorySync } from '../directory/directory-sync.js';
+import type { Lifecycle } from '../directory/lifecycle.js';
+import type { LogDirectory } from '../directory/log-directory.js';
 
 /** The ids of the entries there are. */
 export interface IdRange {
@@ -37,9 +37,8 @@ export type HoldChange = (hold: StoredHold | undefined, range: IdRange) => Store
  * on entries that are gone.
  */
 export class Holds {
-  readonly #fileManager: FileManager;
-  readonly #directory: string;
-  readonly #directorySync: DirectorySync;
+  readonly #directory: LogDirectory;
+  readonly #lifecycle: Lifecycle;
   readonly #events: HoldsEvents;
   /** As they are on the disk. */
   #holds: ReadonlyMap<string, StoredHold> = new Map();
@@ -47,12 +46,10 @@ export class Holds {
   readonly #wanted = new Set<StoredHold>();
   readonly #serial = new Serial();
   #checkpointedId: EntryId = 0;
-  #stopReason: WalError | undefined;
 
-  constructor(fileManager: FileManager, directory: string, directorySync: DirectorySync, events: HoldsEvents) {
-    this.#fileManager = fileManager;
+  constructor(directory: LogDirectory, lifecycle: Lifecycle, events: HoldsEvents) {
     this.#directory = directory;
-    this.#directorySync = directorySync;
+    this.#lifecycle = lifecycle;
     this.#events = events;
   }
 
@@ -108,6 +105,8 @@ export class Holds {
 
   /** Makes a change to a hold, one after the other. Resolves when it is durable; if it rejects nothing has changed. */
   async change(name: string, change: HoldChange): Promise<void> {
+    const { refusal } = this.#lifecycle;
+    if (refusal !== undefined) throw refusal;
     let early: StoredHold | undefined;
     try {
       early = change(this.#holds.get(name), this.#events.range());
@@ -159,11 +158,6 @@ export class Holds {
     return this.#serial.idle();
   }
 
-  /** Writes nothing from here on: the directory may belong to somebody else. */
-  stop(reason: WalError): void {
-    this.#stopReason ??= reason;
-  }
-
   async #change(name: string, change: HoldChange): Promise<void> {
     const before = this.#holds.get(name);
     const after = change(before, this.#events.range());
@@ -187,12 +181,11 @@ export class Holds {
         await writeFully(file, [bytes], 0);
         await file.sync();
       });
-      this.#assertRunning();
-      await this.#fileManager.rename(this.#path(NEW_HOLDS_FILE_NAME), this.#path(HOLDS_FILE_NAME));
-      await this.#directorySync.sync();
+      await this.#directory.rename(NEW_HOLDS_FILE_NAME, HOLDS_FILE_NAME);
+      await this.#directory.sync();
     } catch (error) {
       // A log that has failed on the way does not know what the disk has.
-      throw this.#stopReason ?? toWalError(error, `${HOLDS_FILE_NAME} cannot be written`);
+      throw this.#lifecycle.failure ?? toWalError(error, `${HOLDS_FILE_NAME} cannot be written`);
     }
     this.#holds = holds;
     this.#checkpointedId = checkpointedId;
@@ -201,23 +194,13 @@ export class Holds {
   }
 
   async #writeNew(write: (file: FileHandle) => Promise<void>): Promise<void> {
-    this.#assertRunning();
-    const fresh = this.#path(NEW_HOLDS_FILE_NAME);
     // A crash can leave this name beside the other one, for the same file, which must not be written in place.
-    await removeIfThere(this.#fileManager, fresh);
-    await withFile(this.#fileManager, fresh, { access: 'create' }, write);
-  }
-
-  #assertRunning(): void {
-    if (this.#stopReason !== undefined) throw this.#stopReason;
-  }
-
-  #path(name: string): string {
-    return path.join(this.#directory, name);
+    await this.#directory.removeIfThere(NEW_HOLDS_FILE_NAME);
+    await this.#directory.use(NEW_HOLDS_FILE_NAME, { access: 'create' }, write);
   }
 
   #read(): Promise<Buffer> {
-    return withFile(this.#fileManager, this.#path(HOLDS_FILE_NAME), { access: 'read' }, async (file) => {
+    return this.#directory.use(HOLDS_FILE_NAME, { access: 'read' }, async (file) => {
       const bytes = Buffer.alloc(await file.size());
       await readFully(file, bytes, 0);
       return bytes;

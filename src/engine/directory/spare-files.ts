@@ -1,14 +1,13 @@
-import path from 'node:path';
+import { assert } from '../../base/assert.js';
 import { Serial, ignoreRejection } from '../../base/async.js';
-import { WalError } from '../../base/errors.js';
 import type { Environment } from '../../base/environment.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { SALT_LENGTH, decodeHeader, encodeHeader, type SegmentHeader } from '../../format/segment-format.js';
 import { NEW_SPARE_NAME, checkpointedName, segmentName } from '../../format/file-names.js';
-import type { FileHandle, FileManager } from '../../files/file-manager.js';
-import { withFile, writeFully } from '../../files/transfer.js';
+import type { FileHandle } from '../../files/file-manager.js';
 import { Segment } from '../../segment/segment.js';
-import type { DirectorySync } from './directory-sync.js';
+import type { Lifecycle } from './lifecycle.js';
+import type { LogDirectory } from './log-directory.js';
 
 const ZEROS = Buffer.alloc(1024 * 1024);
 /** More spare files than this are removed: they would only hold disk space after a burst. */
@@ -19,27 +18,22 @@ const MAX_SPARES = 3;
  * files back once their segment is checkpointed. Everything here happens off the commit path.
  */
 export class SpareFiles {
-  readonly #fileManager: FileManager;
-  readonly #directory: string;
+  readonly #directory: LogDirectory;
+  readonly #lifecycle: Lifecycle;
   readonly #options: ResolvedOptions;
-  readonly #directorySync: DirectorySync;
   readonly #environment: Environment;
   readonly #serial = new Serial();
   /** Names of spare files, the next one to use last. */
   #spares: string[] = [];
   readonly #reserved = new Set<string>();
   readonly #retired = new Set<Segment>();
-  #isStopped = false;
   created = 0;
   recycled = 0;
 
-  constructor(
-    directory: string, options: ResolvedOptions, directorySync: DirectorySync, environment: Environment,
-  ) {
-    this.#fileManager = options.fileManager;
+  constructor(directory: LogDirectory, lifecycle: Lifecycle, options: ResolvedOptions, environment: Environment) {
     this.#directory = directory;
+    this.#lifecycle = lifecycle;
     this.#options = options;
-    this.#directorySync = directorySync;
     this.#environment = environment;
   }
 
@@ -87,8 +81,8 @@ export class SpareFiles {
       // It is no spare any more, even if what follows fails: the next attempt takes another file and puts it in its
       // place.
       this.#drop(name);
-      await this.#directorySync.sync();
-      const file = await this.#fileManager.open(this.#path(name), { access: 'write', durableWrites: true });
+      await this.#directory.sync();
+      const file = await this.#directory.open(name, { access: 'write', durableWrites: true });
       return new Segment(header, segmentId, name, file);
     });
   }
@@ -111,41 +105,37 @@ export class SpareFiles {
     const name = checkpointedName(segment.segmentId);
     await this.#serial.run(() => this.#rename(segment.name, name));
     segment.name = name;
-    await this.#directorySync.sync();
+    await this.#directory.sync();
   }
 
   /** Keeps the file of a retired segment as a spare, when the last reader has let go of it. */
   async recycle(segment: Segment): Promise<void> {
     this.#retired.add(segment);
     await segment.whenUnpinned();
-    if (this.#isStopped) return;
+    if (!this.#lifecycle.mayWrite()) return;
     this.#retired.delete(segment);
     await segment.close();
     await this.#serial.run(async () => {
-      if (this.#isStopped) return;
-      if (this.#spares.length >= MAX_SPARES) return this.#fileManager.remove(this.#path(segment.name));
+      if (!this.#lifecycle.mayWrite()) return;
+      if (this.#spares.length >= MAX_SPARES) return this.#directory.remove(segment.name);
       this.#spares.unshift(segment.name);
       this.recycled++;
     });
   }
 
-  /** Changes no name from here on: the directory may belong to somebody else. */
-  stop(): void {
-    this.#isStopped = true;
-  }
-
-  /** Finishes what is being done to spare files and closes those that readers still hold. */
+  /**
+   * Finishes what is being done to spare files and closes those that readers still hold. The log has been closed or has
+   * failed, so nothing new is begun.
+   */
   async close(): Promise<void> {
-    this.stop();
+    assert(!this.#lifecycle.mayWrite(), 'spare files are closed after the log');
     await this.#serial.idle();
     for (const segment of this.#retired) await segment.close();
   }
 
   async #createSpare(): Promise<void> {
-    this.#assertRunning();
     try {
-      const spare = this.#path(NEW_SPARE_NAME);
-      await withFile(this.#fileManager, spare, { access: 'create' }, (file) => this.#allocate(file));
+      await this.#directory.use(NEW_SPARE_NAME, { access: 'create' }, (file) => this.#allocate(file));
     } catch (error) {
       // Whatever could be allocated goes back: the rest of the machine may need the space more.
       await this.#discard(NEW_SPARE_NAME);
@@ -161,8 +151,7 @@ export class SpareFiles {
     const size = await file.size();
     if (size > preallocateBytes) await file.truncate(preallocateBytes);
     for (let at = size; at < preallocateBytes; at += ZEROS.length) {
-      this.#assertRunning();
-      await writeFully(file, [ZEROS.subarray(0, Math.min(ZEROS.length, preallocateBytes - at))], at);
+      await this.#directory.write(file, [ZEROS.subarray(0, Math.min(ZEROS.length, preallocateBytes - at))], at);
     }
     if (size !== preallocateBytes) await file.sync();
   }
@@ -172,10 +161,9 @@ export class SpareFiles {
     this.#environment.randomFill(salt);
     const bytes = encodeHeader(segmentId, salt, this.#options.versionInfo);
     try {
-      await withFile(this.#fileManager, this.#path(name), { access: 'write' }, async (file) => {
-        this.#assertRunning();
-        // Before the size changes: who still reads the file's last life takes that for damage otherwise.
-        await writeFully(file, [bytes], 0);
+      await this.#directory.use(name, { access: 'write' }, async (file) => {
+        // Before the size changes: a reader of the file's last use would take that for damage otherwise.
+        await this.#directory.write(file, [bytes], 0);
         await this.#allocate(file);
         await file.sync();
       });
@@ -190,26 +178,17 @@ export class SpareFiles {
   /** Renames a file. A spare that had the new name is replaced, so it is a spare no longer. */
   async #rename(from: string, to: string): Promise<void> {
     if (from === to) return;
-    this.#assertRunning();
-    await this.#fileManager.rename(this.#path(from), this.#path(to));
+    await this.#directory.rename(from, to);
     this.#drop(to);
     this.#spares = this.#spares.map((name) => (name === from ? to : name));
   }
 
-  #assertRunning(): void {
-    if (this.#isStopped) throw new WalError('WAL_CLOSED', 'the log has been shut down or has failed');
-  }
-
   async #discard(spare: string): Promise<void> {
     this.#drop(spare);
-    if (!this.#isStopped) await this.#fileManager.remove(this.#path(spare)).catch(() => undefined);
+    await this.#directory.remove(spare).catch(() => undefined);
   }
 
   #drop(spare: string): void {
     this.#spares = this.#spares.filter((name) => name !== spare);
-  }
-
-  #path(name: string): string {
-    return path.join(this.#directory, name);
   }
 }

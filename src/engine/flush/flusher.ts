@@ -1,12 +1,13 @@
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { flushChannel, traced } from '../../base/channels.js';
-import { WalError } from '../../base/errors.js';
+import type { WalError } from '../../base/errors.js';
 import type { Environment } from '../../base/environment.js';
 import type { EntryId } from '../../model/entry.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { canBlock, writeFully, writeFullyBlocking, writeFullyVolatile } from '../../files/transfer.js';
 import type { Flush, SegmentEncoder } from '../../segment/segment-encoder.js';
 import type { Segment } from '../../segment/segment.js';
+import type { Lifecycle } from '../directory/lifecycle.js';
 import { DurableMark } from './durable-mark.js';
 
 const FLUSH_AT_ONCE_BYTES = 512 * 1024;
@@ -31,8 +32,6 @@ interface Unsynced {
 export interface FlusherEvents {
   /** A flush has become durable; memory is free again. */
   onFlushed(): void;
-  /** A write or sync has failed. Called once, after every waiter was told. */
-  onFailed(error: WalError): void;
 }
 
 /**
@@ -46,6 +45,7 @@ export interface FlusherEvents {
  * only handed to the operating system; the next that is needed then takes a write and a sync, which covers both.
  */
 export class Flusher {
+  readonly #lifecycle: Lifecycle;
   readonly #events: FlusherEvents;
   readonly #environment: Environment;
   readonly #directory: string;
@@ -68,14 +68,17 @@ export class Flusher {
   #cancelTimer: (() => void) | undefined;
   /** Flush even though nobody waits for a commit, to free memory. */
   #spilling = false;
-  #failure: WalError | undefined;
   #durabilityWaiters: DurabilityWaiter[] = [];
   #flushWaiters: { resolve(): void; reject(error: WalError): void }[] = [];
   flushes = 0;
   flushedBytes = 0;
   commits = 0;
 
-  constructor(events: FlusherEvents, environment: Environment, directory: string, options: ResolvedOptions) {
+  constructor(
+    lifecycle: Lifecycle, events: FlusherEvents, environment: Environment, directory: string, options: ResolvedOptions,
+  ) {
+    this.#lifecycle = lifecycle;
+    lifecycle.onFailed((error) => this.#stop(error));
     this.#events = events;
     this.#directory = directory;
     this.#environment = environment;
@@ -90,11 +93,6 @@ export class Flusher {
   /** Nanoseconds that the commit which waited longest for each flush has waited. */
   get commitLatency(): RecordableHistogram {
     return (this.#commitLatency ??= createHistogram(HISTOGRAM));
-  }
-
-  /** Why the queue stopped, once it has. */
-  get failure(): WalError | undefined {
-    return this.#failure;
   }
 
   /** Bytes accepted but not yet durable. */
@@ -125,7 +123,7 @@ export class Flusher {
     if (this.#requestedAt === undefined && this.#buffers.at(-1)?.hasWaiters === true) {
       this.#requestedAt = this.#environment.now();
     }
-    if (this.#failure !== undefined) this.#rejectCommits(this.#failure);
+    if (this.#lifecycle.failure !== undefined) this.#rejectCommits(this.#lifecycle.failure);
     else if (!this.#isFlying && !this.#scheduled) {
       const isBlocking = this.#options.blockingFlush;
       // With this much to write nothing is gained by waiting for more, and the next entries are encoded meanwhile.
@@ -151,8 +149,8 @@ export class Flusher {
   /** Resolves when no flush is in flight. Rejects when the queue fails. */
   async flightSettled(): Promise<void> {
     // Another flush may have been taken between the end of the last and this function's turn.
-    while (this.#failure === undefined && this.#isFlying) await this.#nextFlush();
-    if (this.#failure !== undefined) throw this.#failure;
+    while (this.#lifecycle.failure === undefined && this.#isFlying) await this.#nextFlush();
+    if (this.#lifecycle.failure !== undefined) throw this.#lifecycle.failure;
   }
 
   /**
@@ -165,11 +163,11 @@ export class Flusher {
 
   /** Resolves when at most `bytes` are pending. Rejects when the queue fails. */
   async pendingAtMost(bytes: number): Promise<void> {
-    while (this.#failure === undefined && this.pendingBytes > bytes) {
+    while (this.#lifecycle.failure === undefined && this.pendingBytes > bytes) {
       this.spill();
       await this.#nextFlush();
     }
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#lifecycle.failure !== undefined) throw this.#lifecycle.failure;
   }
 
   /**
@@ -178,7 +176,7 @@ export class Flusher {
    */
   whenDurable(segment: Segment, offset: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#failure !== undefined) return reject(this.#failure);
+      if (this.#lifecycle.failure !== undefined) return reject(this.#lifecycle.failure);
       this.#durabilityWaiters.push({ segment, offset, resolve, reject });
       this.#wantSync();
     });
@@ -187,7 +185,7 @@ export class Flusher {
   /** Makes every complete entry durable. Rejects when the queue fails. */
   async sync(): Promise<void> {
     const { segment, committedEnd } = this.#buffers[this.#buffers.length - 1];
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#lifecycle.failure !== undefined) throw this.#lifecycle.failure;
     if (segment.durableEnd < committedEnd) await this.whenDurable(segment, committedEnd - 1);
   }
 
@@ -203,14 +201,8 @@ export class Flusher {
     for (const waiter of this.#flushWaiters.splice(0)) waiter.resolve();
   }
 
-  /** Stops for good: everyone waiting is told, and nothing is written or acknowledged from here on. */
-  fail(cause: unknown): void {
-    if (this.#failure !== undefined) return;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    const error = new WalError(
-      'WAL_FAILED', `the log has failed and must be recovered before it is used again: ${reason}`, { cause },
-    );
-    this.#failure = error;
+  /** The log has failed: everyone waiting is told. */
+  #stop(error: WalError): void {
     this.#cancelTimer?.();
     this.durableId.end(error);
     for (const waiter of this.#inFlight?.waiters ?? []) waiter.failed(error);
@@ -218,7 +210,6 @@ export class Flusher {
     this.#rejectCommits(error);
     for (const waiter of this.#durabilityWaiters.splice(0)) waiter.reject(error);
     for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(error);
-    this.#events.onFailed(error);
   }
 
   #rejectCommits(error: WalError): void {
@@ -227,7 +218,7 @@ export class Flusher {
 
   readonly #start = (): void => {
     this.#scheduled = false;
-    if (this.#failure !== undefined || this.#isFlying) return;
+    if (this.#isFlying || !this.#lifecycle.mayWrite()) return;
     const buffer = this.#nextBuffer();
     const unsynced = this.#unsynced;
     // What the next segment begins with says that all before it is durable.
@@ -253,7 +244,7 @@ export class Flusher {
         if (flushChannel.hasSubscribers) flushChannel.traceSync(write, this.#describe(flush, true));
         else write();
       } catch (error) {
-        this.fail(error);
+        this.#lifecycle.fail(error);
         return;
       }
       this.#record(requestedAt, startedAt);
@@ -297,11 +288,11 @@ export class Flusher {
         this.#isFlying = false;
         // The log may have failed meanwhile: its waiters have been rejected, and an acknowledgement now would
         // contradict what they were told.
-        if (this.#failure === undefined) land();
+        if (this.#lifecycle.failure === undefined) land();
       },
       (error: unknown) => {
         this.#isFlying = false;
-        this.fail(error);
+        this.#lifecycle.fail(error);
       },
     );
   }

@@ -1,4 +1,3 @@
-import path from 'node:path';
 import type { Environment } from '../../base/environment.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { LINK_LENGTH } from '../../format/segment-format.js';
@@ -8,32 +7,26 @@ import type { Segment } from '../../segment/segment.js';
 import { SegmentEncoder } from '../../segment/segment-encoder.js';
 import { drawNonce } from '../write/rotation.js';
 import type { Flusher } from '../flush/flusher.js';
-import type { DirectorySync } from '../directory/directory-sync.js';
+import type { LogDirectory } from '../directory/log-directory.js';
 import type { RecoveredLog } from '../recover/recovery.js';
 import type { SpareFiles } from '../directory/spare-files.js';
 
 export interface OpeningParts {
-  readonly directory: string;
   readonly options: ResolvedOptions;
   readonly environment: Environment;
   readonly queue: Flusher;
   readonly pool: SpareFiles;
-  readonly directorySync: DirectorySync;
+  readonly directory: LogDirectory;
   readonly blocks: BlockPool;
-  /** Throws once the directory may belong to somebody else: before each change of a name. */
-  assertOwned(this: void): void;
 }
 
 /** Where a recovered log goes on: in its last segment if that has room, else in a new one. */
 export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Promise<SegmentEncoder> {
-  for (const name of log.aliases) {
-    parts.assertOwned();
-    await parts.options.fileManager.remove(path.join(parts.directory, name));
-  }
+  for (const name of log.aliases) await parts.directory.remove(name);
   // The process before this one may have ended between a rename and its sync. A spare must not be written to
   // while the disk may still know it by another name, nor while it has two.
   const spares = await renameSpares(log, parts);
-  await parts.directorySync.sync();
+  await parts.directory.sync();
   parts.pool.adopt(spares);
   parts.queue.durableId.set(log.lastId);
   for (const { name, segmentId } of log.segments) if (name !== segmentName(segmentId)) parts.pool.reserve(name);
@@ -47,14 +40,12 @@ export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Pr
 
 /** Gives every spare file a spare's name: under a segment's it would later be taken for that segment, emptied. */
 async function renameSpares({ spares }: RecoveredLog, parts: OpeningParts): Promise<string[]> {
-  const { options, directory, assertOwned } = parts;
   const names = new Set(spares);
   for (const name of spares) {
     const parsed = parseSegmentName(name);
     if (parsed === undefined || parsed.checkpointed) continue;
-    assertOwned();
     const spare = checkpointedName(parsed.id);
-    await options.fileManager.rename(path.join(directory, name), path.join(directory, spare));
+    await parts.directory.rename(name, spare);
     names.delete(name);
     names.add(spare);
   }

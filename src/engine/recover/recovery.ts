@@ -6,6 +6,7 @@ import { damaged, Entry } from '../../segment/segment-reader.js';
 import type { RecordScanner } from '../../segment/record-scanner.js';
 import { provenEnd } from '../../segment/record-scanner.js';
 import type { RecoveredSegment, Segment } from '../../segment/segment.js';
+import type { LogDirectory } from '../directory/log-directory.js';
 import type { Holds } from '../checkpoint/holds.js';
 import { isWhole, lastIdBefore, linkSegments, openScanner, type LinkedSegment } from '../view/segment-chain.js';
 import { readSegmentFiles, type Closable } from '../view/segment-files.js';
@@ -32,9 +33,8 @@ export interface RecoveryReport {
 }
 
 export interface RecoveryParts {
-  readonly directory: string;
+  readonly directory: LogDirectory;
   readonly options: ResolvedOptions;
-  assertOwned(this: void): void;
 }
 
 /** What recovery asks the log's owner. */
@@ -64,26 +64,23 @@ export interface RecoveredLog {
 
 /** Reads a log from its first live entry to its last. One use. */
 export class LogRecovery {
-  readonly #directory: string;
+  readonly #directory: LogDirectory;
   readonly #options: ResolvedOptions;
   readonly #target: RecoveryTarget;
   readonly #holds: Holds;
   readonly #opened: Closable[];
-  readonly #assertOwned: () => void;
   #entries = 0;
   #bytesRead = 0;
   #totalBytes = 0;
 
   /**
-   * Every file that is opened is added to `opened`, for the caller to close what it does not go on using. `assertOwned`
-   * throws once the directory may belong to somebody else.
+   * Every file that is opened is added to `opened`, for the caller to close those that it does not continue to use.
    */
   constructor(
-    { directory, options, assertOwned }: RecoveryParts, target: RecoveryTarget, holds: Holds, opened: Closable[],
+    { directory, options }: RecoveryParts, target: RecoveryTarget, holds: Holds, opened: Closable[],
   ) {
     this.#directory = directory;
     this.#options = options;
-    this.#assertOwned = assertOwned;
     this.#target = target;
     this.#holds = holds;
     this.#opened = opened;
@@ -91,8 +88,8 @@ export class LogRecovery {
 
   async run(): Promise<RecoveredLog> {
     const { fileManager } = this.#options;
-    const files = await readSegmentFiles(fileManager, this.#directory, this.#opened);
-    const tail = new TailRewriter(fileManager, this.#directory, this.#assertOwned);
+    const files = await readSegmentFiles(fileManager, this.#directory.path, this.#opened);
+    const tail = new TailRewriter(this.#directory);
     if (files.hasHolds) await this.#holds.load();
     if (files.hasTailCopy) await tail.redo(files.segments);
     const { chain, unused } = await linkSegments(files, this.#options.bufferBytes);

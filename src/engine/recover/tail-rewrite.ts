@@ -1,12 +1,12 @@
-import path from 'node:path';
 import { crc32 } from '../../base/crc32.js';
 import {
   decodeTailCrc, decodeTailHeader, encodeTailCrc, encodeTailHeader, TAIL_CRC_LENGTH, TAIL_HEADER_LENGTH, type TailCopy,
 } from '../../format/tail-format.js';
 import { NEW_TAIL_FILE_NAME, TAIL_FILE_NAME } from '../../format/file-names.js';
-import type { FileHandle, FileManager } from '../../files/file-manager.js';
-import { readFully, removeIfThere, withFile, writeFully } from '../../files/transfer.js';
+import type { FileHandle } from '../../files/file-manager.js';
+import { readFully, writeFully } from '../../files/transfer.js';
 import type { Segment } from '../../segment/segment.js';
+import type { LogDirectory } from '../directory/log-directory.js';
 
 const BLOCK_BYTES = 1024 * 1024;
 
@@ -17,19 +17,10 @@ const BLOCK_BYTES = 1024 * 1024;
  * to `wal-tail` first; if that copy is found at the next opening, the write is done over.
  */
 export class TailRewriter {
-  readonly #fileManager: FileManager;
-  readonly #directory: string;
-  readonly #assertOwned: () => void;
-  readonly #path: string;
-  readonly #newPath: string;
+  readonly #directory: LogDirectory;
 
-  /** `assertOwned` throws once the directory may belong to somebody else. */
-  constructor(fileManager: FileManager, directory: string, assertOwned: () => void) {
-    this.#fileManager = fileManager;
+  constructor(directory: LogDirectory) {
     this.#directory = directory;
-    this.#assertOwned = assertOwned;
-    this.#path = path.join(directory, TAIL_FILE_NAME);
-    this.#newPath = path.join(directory, NEW_TAIL_FILE_NAME);
   }
 
   /**
@@ -37,13 +28,12 @@ export class TailRewriter {
    * For a directory without a copy.
    */
   async rewrite(segment: Segment, from: number, to: number): Promise<void> {
-    this.#assertOwned();
     const tail: TailCopy = { segmentId: segment.segmentId, seed: segment.seed, offset: from, length: to - from };
-    await withFile(this.#fileManager, this.#path, { access: 'create' }, async (copy) => {
+    await this.#directory.use(TAIL_FILE_NAME, { access: 'create' }, async (copy) => {
       await copy.truncate(0);
       await writeCopy(copy, tail, segment.file, from);
       await copy.sync();
-      await this.#syncDirectory();
+      await this.#directory.sync();
       await this.#putBack(copy, tail, segment);
     });
     await this.discard();
@@ -51,22 +41,20 @@ export class TailRewriter {
 
   /** Finishes a rewrite that was interrupted, if there is a whole copy and `segments` holds its segment. */
   async redo(segments: readonly Segment[]): Promise<void> {
-    this.#assertOwned();
     // A crash can leave this name beside the other one, for the same file, which must not be written in place.
-    await removeIfThere(this.#fileManager, this.#newPath);
-    await withFile(this.#fileManager, this.#path, { access: 'read' }, async (copy) => {
+    await this.#directory.removeIfThere(NEW_TAIL_FILE_NAME);
+    await this.#directory.use(TAIL_FILE_NAME, { access: 'read' }, async (copy) => {
       const tail = await readWholeCopy(copy);
       const segment = segments.find(({ segmentId, seed }) => segmentId === tail?.segmentId && seed === tail.seed);
       if (tail === undefined || segment === undefined) return;
       // Perhaps only the cache has this copy: the process that made it may have ended, or failed, too early.
-      await withFile(this.#fileManager, this.#newPath, { access: 'create' }, async (fresh) => {
+      await this.#directory.use(NEW_TAIL_FILE_NAME, { access: 'create' }, async (fresh) => {
         const crc = await writeCopy(fresh, tail, copy, TAIL_HEADER_LENGTH);
         // After a failed sync the cache can drop what it showed a moment ago.
         if (crc !== tail.crc) throw new Error(`${TAIL_FILE_NAME} changed while it was read`);
         await fresh.sync();
-        this.#assertOwned();
-        await this.#fileManager.rename(this.#newPath, this.#path);
-        await this.#syncDirectory();
+        await this.#directory.rename(NEW_TAIL_FILE_NAME, TAIL_FILE_NAME);
+        await this.#directory.sync();
         await this.#putBack(fresh, tail, segment);
       });
     });
@@ -74,22 +62,16 @@ export class TailRewriter {
   }
 
   async discard(): Promise<void> {
-    this.#assertOwned();
-    await this.#fileManager.remove(this.#path);
-    await this.#syncDirectory();
+    await this.#directory.remove(TAIL_FILE_NAME);
+    await this.#directory.sync();
   }
 
   /** Writes the tail in a copy over the one in its segment, durably. */
   async #putBack(copy: FileHandle, tail: TailCopy, { file }: Segment): Promise<void> {
     for await (const { bytes, at } of blocksOf(copy, TAIL_HEADER_LENGTH, tail.length)) {
-      this.#assertOwned();
-      await writeFully(file, [bytes], tail.offset + at);
+      await this.#directory.write(file, [bytes], tail.offset + at);
     }
     await file.sync();
-  }
-
-  #syncDirectory(): Promise<void> {
-    return this.#fileManager.syncDirectory(this.#directory);
   }
 }
 

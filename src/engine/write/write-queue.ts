@@ -2,6 +2,7 @@ import { assert } from '../../base/assert.js';
 import { deferred, type Deferred } from '../../base/async.js';
 import type { Environment } from '../../base/environment.js';
 import { WalError } from '../../base/errors.js';
+import { closedError, type Lifecycle } from '../directory/lifecycle.js';
 import type { CommittedEntry, EntryData, EntryId } from '../../model/entry.js';
 import type { ResolvedOptions, SyncMode } from '../../model/options.js';
 import { entryLength } from '../../format/segment-format.js';
@@ -30,6 +31,7 @@ const EMPTY_ENTRY_LENGTH = entryLength(0, 0);
  * place until it is committed or rolled back, and then the next in line has it.
  */
 export class WriteQueue implements AppendTarget {
+  readonly #lifecycle: Lifecycle;
   readonly #active: Rotation;
   readonly #queue: Flusher;
   readonly #maxPendingBytes: number;
@@ -42,12 +44,15 @@ export class WriteQueue implements AppendTarget {
   #open: OpenEntry | undefined;
   /** What has the place instead of an entry. */
   #task: Promise<void> | undefined;
-  #isClosed = false;
   /** Everything is written: a segment that is ready only now is not changed to. */
   #isFinished = false;
   #idle: Deferred<void> | undefined;
 
-  constructor(active: Rotation, queue: Flusher, directory: string, options: ResolvedOptions) {
+  constructor(
+    lifecycle: Lifecycle, active: Rotation, queue: Flusher, directory: string, options: ResolvedOptions,
+  ) {
+    this.#lifecycle = lifecycle;
+    lifecycle.onFailed((error) => this.#stop(error));
     const { maxPendingBytes, bufferBytes, sync } = options;
     this.directory = directory;
     this.syncMode = sync;
@@ -78,9 +83,14 @@ export class WriteQueue implements AppendTarget {
     return this.#requests.length - this.#head;
   }
 
-  /** Why nothing can be written, if so. */
+  /** Why nothing more can be written, once the log has failed. */
+  get failure(): WalError | undefined {
+    return this.#lifecycle.failure;
+  }
+
+  /** Why nothing new can be written, if so. */
   get refusal(): WalError | undefined {
-    return this.#queue.failure ?? (this.#isClosed ? closedError() : undefined);
+    return this.#lifecycle.refusal;
   }
 
   /** Writes an entry in its turn. Calls one of the two when it is as safe as was asked for, or cannot be. */
@@ -229,7 +239,7 @@ export class WriteQueue implements AppendTarget {
 
   /** Gives the place to those in line as far as there is room. To be called whenever room may have come. */
   readonly pump = (): void => {
-    if (!this.#isFree || this.#queue.failure !== undefined || this.#isFinished) return;
+    if (!this.#isFree || this.#lifecycle.failure !== undefined || this.#isFinished) return;
     this.#active.changeIfFull();
     while (this.#isFree && this.#head < this.#requests.length) {
       const request = this.#requests[this.#head];
@@ -257,8 +267,8 @@ export class WriteQueue implements AppendTarget {
     else this.#finishIfIdle();
   }
 
-  /** The queue has failed: turns away everybody in line. */
-  fail(error: WalError): void {
+  /** The log has failed: refuses every request in the queue. */
+  #stop(error: WalError): void {
     const requests = this.#requests.slice(this.#head);
     this.#requests = [];
     this.#head = 0;
@@ -273,7 +283,7 @@ export class WriteQueue implements AppendTarget {
    * or the log has failed.
    */
   async close(environment: Environment): Promise<void> {
-    this.#isClosed = true;
+    assert(this.#lifecycle.refusal !== undefined, 'no request is added while the queue is emptied');
     const closed = closedError();
     const waiting = this.#requests.slice(this.#head);
     this.#requests = waiting.filter(({ isComplete }) => isComplete);
@@ -283,14 +293,14 @@ export class WriteQueue implements AppendTarget {
     await this.#task;
     this.#idle = deferred();
     this.pump();
-    if (this.#queue.failure === undefined) await this.#idle.promise;
+    if (this.#lifecycle.failure === undefined) await this.#idle.promise;
     // A log that fails on its last link has told everyone who waited, and there is nobody else to tell.
     await this.#writeClosingLink(environment).catch(() => undefined);
   }
 
   async #writeClosingLink(environment: Environment): Promise<void> {
     const { buffer } = this;
-    if (this.#queue.failure !== undefined || buffer.endsWithLink) return;
+    if (this.#lifecycle.failure !== undefined || buffer.endsWithLink) return;
     // The link says that all before it is durable.
     await this.#queue.sync();
     const link = {
@@ -332,8 +342,4 @@ export class WriteQueue implements AppendTarget {
     this.#open = undefined;
     this.pump();
   }
-}
-
-export function closedError(): WalError {
-  return new WalError('WAL_CLOSED', 'the log has been shut down');
 }

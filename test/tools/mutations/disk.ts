@@ -34,9 +34,35 @@ export const DISK: readonly Mutation[] = [
   },
   {
     name: 'a directory sync that has begun already is taken for the next one',
-    file: 'engine/directory/directory-sync.ts',
+    file: 'engine/directory/log-directory.ts',
     find: 'this.#next ??= this.#running.catch(() => undefined).then(() => this.#run()); return this.#next;',
     replace: 'return this.#running;',
-    caughtBy: named('unit/directory-sync', 'names changed during a sync are taken to be durable with it'),
+    caughtBy: named('unit/log-directory', 'names changed during a sync are taken to be durable with it'),
+  },
+  {
+    name: 'a directory sync is tried again after the one before it has failed',
+    file: 'engine/directory/log-directory.ts',
+    find: 'this.#next = undefined; this.#lifecycle.assertMayWrite();',
+    replace: 'this.#next = undefined;',
+    also: [{
+      file: 'engine/directory/log-directory.ts',
+      find: 'if (this.#lifecycle.failure !== undefined) throw this.#lifecycle.failure;',
+      replace: '',
+    }],
+    caughtBy: named('unit/holds', 'a hold is said to be durable by a directory sync that came after one that failed'),
+  },
+  {
+    name: 'a directory sync that fails is an error for its caller and not for the log',
+    file: 'engine/directory/log-directory.ts',
+    find: 'this.#lifecycle.fail(error); throw error;',
+    replace: 'throw error;',
+    caughtBy: named('unit/log-directory', 'a caller hears of a failed sync before the log has failed'),
+  },
+  {
+    name: 'a name is changed although the lock has been lost',
+    file: 'engine/directory/lifecycle.ts',
+    find: 'if (this.#lock?.isHeld?.() === false)',
+    replace: 'if (false)',
+    caughtBy: named('unit/log-directory', 'a directory whose lock has been lost unnoticed is changed once more'),
   },
 ];

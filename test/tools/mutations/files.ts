@@ -12,14 +12,14 @@ export const FILES: readonly Mutation[] = [
   {
     name: 'the name of a new segment is not synced before it is written to',
     file: 'engine/directory/spare-files.ts',
-    find: 'this.#drop(name); await this.#directorySync.sync();',
+    find: 'this.#drop(name); await this.#directory.sync();',
     replace: 'this.#drop(name);',
     caughtBy: crashes('rotation'),
   },
   {
     name: 'the name of a checkpointed segment is not synced before its file is used again',
     file: 'engine/directory/spare-files.ts',
-    find: 'segment.name = name; await this.#directorySync.sync();',
+    find: 'segment.name = name; await this.#directory.sync();',
     replace: 'segment.name = name;',
     caughtBy: twice('entries around the end of a segment'),
   },
@@ -33,7 +33,7 @@ export const FILES: readonly Mutation[] = [
   {
     name: 'the names found at opening are not synced',
     file: 'engine/log/continue.ts',
-    find: 'await parts.directorySync.sync();',
+    find: 'await parts.directory.sync();',
     replace: '',
     caughtBy: twice('a checkpoint after reopening'),
   },
@@ -67,9 +67,9 @@ export const FILES: readonly Mutation[] = [
   },
   {
     name: 'files are renamed after the log has failed',
-    file: 'engine/directory/spare-files.ts',
-    find: 'stop() { this.#isStopped = true; }',
-    replace: 'stop() { }',
+    file: 'engine/directory/log-directory.ts',
+    find: 'async rename(from, to) { this.#lifecycle.assertMayWrite();',
+    replace: 'async rename(from, to) {',
     caughtBy: named('unit/rare-faults', 'a checkpoint that ends after the log has failed renames no file'),
   },
   {

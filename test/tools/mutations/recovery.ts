@@ -33,7 +33,7 @@ export const RECOVERY: readonly Mutation[] = [
   {
     name: "the name of the tail's copy is not synced",
     file: 'engine/recover/tail-rewrite.ts',
-    find: 'await copy.sync(); await this.#syncDirectory();',
+    find: 'await copy.sync(); await this.#directory.sync();',
     replace: 'await copy.sync();',
     caughtBy: crashes('reopening after power losses'),
   },
@@ -54,7 +54,7 @@ export const RECOVERY: readonly Mutation[] = [
   {
     name: 'the copy of a tail is used although only the cache may have it',
     file: 'engine/recover/tail-rewrite.ts',
-    find: 'await this.#syncDirectory(); await this.#putBack(fresh, tail, segment);',
+    find: 'await this.#directory.sync(); await this.#putBack(fresh, tail, segment);',
     replace: 'await this.#putBack(fresh, tail, segment);',
     caughtBy: named('crash/crash-twice', 'a tail is written over while only the cache knows its copy, which the process before could not sync'),
   },

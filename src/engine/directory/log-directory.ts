@@ -1,0 +1,94 @@
+import path from 'node:path';
+import type { FileHandle, FileManager, OpenOptions } from '../../files/file-manager.js';
+import { removeIfThere, withFile, writeFully } from '../../files/transfer.js';
+import type { Lifecycle } from './lifecycle.js';
+
+/**
+ * The directory of a log that is open for writing: its files by name. Every change of a name, and every write outside
+ * the commit path, asks the lifecycle first whether the log may still write here.
+ */
+export class LogDirectory {
+  readonly path: string;
+  readonly #fileManager: FileManager;
+  readonly #lifecycle: Lifecycle;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  constructor(fileManager: FileManager, directory: string, lifecycle: Lifecycle) {
+    this.#fileManager = fileManager;
+    this.path = directory;
+    this.#lifecycle = lifecycle;
+  }
+
+  async open(name: string, options: OpenOptions): Promise<FileHandle> {
+    if (options.access !== 'read') this.#lifecycle.assertMayWrite();
+    return this.#fileManager.open(this.#pathOf(name), options);
+  }
+
+  /** Opens a file for `use` and closes it again. */
+  async use<T>(name: string, options: OpenOptions, use: (file: FileHandle) => Promise<T>): Promise<T> {
+    if (options.access !== 'read') this.#lifecycle.assertMayWrite();
+    return withFile(this.#fileManager, this.#pathOf(name), options, use);
+  }
+
+  /** Writes all of `parts` to an open file of the directory. */
+  async write(file: FileHandle, parts: readonly Uint8Array[], position: number): Promise<void> {
+    this.#lifecycle.assertMayWrite();
+    await writeFully(file, parts, position);
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    this.#lifecycle.assertMayWrite();
+    await this.#fileManager.rename(this.#pathOf(from), this.#pathOf(to));
+  }
+
+  async remove(name: string): Promise<void> {
+    this.#lifecycle.assertMayWrite();
+    await this.#fileManager.remove(this.#pathOf(name));
+  }
+
+  async removeIfThere(name: string): Promise<void> {
+    this.#lifecycle.assertMayWrite();
+    await removeIfThere(this.#fileManager, this.#pathOf(name));
+  }
+
+  /**
+   * Resolves when every change of names that had resolved before the call is durable. Callers that come while a sync
+   * runs share the next one, because the running one may have looked at the directory already.
+   *
+   * The system reports a failed sync once: a second one says that all is well although the names are not on the disk.
+   * So a failure is a state of the log. It is set before any caller hears of it, and no sync is begun after it.
+   */
+  sync(): Promise<void> {
+    if (this.#running === undefined) return this.#run();
+    this.#next ??= this.#running.catch(() => undefined).then(() => this.#run());
+    return this.#next;
+  }
+
+  async #run(): Promise<void> {
+    this.#next = undefined;
+    this.#lifecycle.assertMayWrite();
+    const running = this.#syncOnce();
+    this.#running = running;
+    try {
+      await running;
+    } finally {
+      if (this.#running === running) this.#running = undefined;
+    }
+  }
+
+  async #syncOnce(): Promise<void> {
+    try {
+      await this.#fileManager.syncDirectory(this.path);
+    } catch (error) {
+      this.#lifecycle.fail(error);
+      throw error;
+    }
+    // What failed meanwhile may be what this sync was to make durable.
+    if (this.#lifecycle.failure !== undefined) throw this.#lifecycle.failure;
+  }
+
+  #pathOf(name: string): string {
+    return path.join(this.path, name);
+  }
+}
