@@ -1,12 +1,15 @@
 /**
- * npm run release [-- --dry-run]: publishes the version in package.json, with provenance, if all of this holds: nothing
- * is uncommitted, the commit has the version's tag, the changelog says when it came, and the tests pass from a clean
- * install.
+ * npm run release [-- --dry-run]: publishes the version in package.json, with provenance, if all of this holds: the
+ * repository is named, nothing is uncommitted, the commit has the version's tag, the changelog has its date, and the
+ * tests pass from a clean install.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+const { version, repository } = JSON.parse(readFileSync('package.json', 'utf8'));
+// The registry compares it with the place that the provenance names, and refuses the package only when all else is done.
+demand(repository?.url, 'package.json has no "repository" with a "url", which publishing with provenance needs');
+
 const newest = /^## \[(.*)\] - \d{4}-\d\d-\d\d$/m.exec(readFileSync('CHANGELOG.md', 'utf8'))?.[1];
 const tags = git('tag', '--points-at', 'HEAD').split('\n');
 

@@ -1,14 +1,24 @@
-import { WriteAheadLog } from 'segmented-wal';
+import { writeFile } from 'node:fs/promises';
+import { NodeFileManager, WriteAheadLog, type LogManager } from 'segmented-wal';
 
-const state: string[] = [];
-const log = await WriteAheadLog.recover('my-log', {
-  async recover(entry) { for (const chunk of await entry.readAllChunks()) state.push(Buffer.from(chunk).toString()); },
-  // Store the entries, and sync: when this resolves the log forgets them. What it throws is tried again.
-  async checkpointTo(lastId) { throw new Error(`the entries up to ${lastId} are not stored anywhere else`); },
-});
-try {
-  const { id, chunks } = await log.append('hello');        // durable when this resolves
-  const reader = await log.readAt(chunks[0].position);     // read any chunk back at random
-  console.log(id, Buffer.from(await reader.readAll()).toString(), state);
-  await reader.close();
-} finally { await log.shutdown(); }
+const files = new NodeFileManager();
+const texts: string[] = [];
+
+const manager: LogManager = {
+  // Called at opening, for each entry that has not been checkpointed.
+  async recover(entry) {
+    texts.push(String(Buffer.concat(await entry.readAllChunks())));
+  },
+  // Called when a segment is full. The log frees the segment once this has resolved.
+  async checkpointTo(lastId, entries) {
+    const stored: string[] = [];
+    for await (const entry of entries) stored.push(String(Buffer.concat(await entry.readAllChunks())));
+    await writeFile(`stored-${lastId}.json`, JSON.stringify(stored), { flush: true });
+    await files.syncDirectory('.'); // makes the name of the file durable, too
+  },
+};
+
+const log = await WriteAheadLog.recover('my-log', manager);
+const { id } = await log.append('hello'); // durable when this resolves
+console.log(id, texts.length); // 1 0
+await log.shutdown();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, mock, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -8,7 +8,7 @@ import { format, promisify } from 'node:util';
 import type { WalOptions, WriteAheadLog } from '../../src/index.js';
 import { publicSymbols, type PublicSymbol } from '../tools/api-examples.js';
 import { ExampleProject, ROOT } from '../tools/example-project.js';
-import { findBlocks } from '../tools/markdown.js';
+import { assertOutput, documentationPages, findBlocks, readText } from '../tools/markdown.js';
 
 const run = promisify(execFile);
 
@@ -16,8 +16,9 @@ const api = publicSymbols(path.join(ROOT, 'src/index.ts'));
 const testing = publicSymbols(path.join(ROOT, 'test/support/index.ts'));
 const examples = [...api, ...testing].flatMap((symbol) => [symbol, ...symbol.methods]).flatMap(namedExamples);
 
-const GUIDES = '.github/guides';
-const guides = readdirSync(path.join(ROOT, GUIDES)).filter((name) => name.endsWith('.md'));
+/** The samples of the README are run as they are pasted: see readme.test. */
+const pages = documentationPages().filter((page) => page !== 'README.md');
+const programs = pages.filter((page) => programOf(page) !== '');
 
 describe('the reference', () => {
   let project: ExampleProject;
@@ -42,49 +43,62 @@ describe('the reference', () => {
   }
 });
 
-describe('the guides', () => {
+describe('the pages', () => {
   let project: ExampleProject;
 
   before(() => {
     project = newProject();
-    project.compile(guides.map((name) => project.write(`${name}.ts`, programOf(name))), { skipLibCheck: true });
+    project.compile(programs.map((page) => project.write(`${page}.ts`, programOf(page))), { skipLibCheck: true });
   });
   after(() => project[Symbol.dispose]());
 
-  for (const name of guides) {
-    test(`show nothing in ${name} that does not run, in an empty directory, and print what it says`, async () => {
-      const cwd = path.join(project.directory, `run-${name}`);
-      mkdirSync(cwd);
-      const { stdout, stderr } = await run(process.execPath, [path.join(project.directory, `${name}.js`)], { cwd });
+  for (const page of programs) {
+    test(`show something in ${page} that does not run in an empty directory, or prints something else`, async () => {
+      const cwd = path.join(project.directory, 'run', page);
+      mkdirSync(cwd, { recursive: true });
+      const { stdout, stderr } = await run(process.execPath, [path.join(project.directory, `${page}.js`)], { cwd });
       assert.equal(stderr, '');
-      assertOutput(stdout.split('\n').slice(0, -1), programOf(name));
-    });
-
-    test(`are not longer than two pages in ${name}`, () => {
-      const lines = read(`${GUIDES}/${name}`).split('\n').length;
-      assert.ok(lines <= 144, `${lines} lines`);
+      assertOutput(stdout.split('\n').slice(0, -1), programOf(page));
     });
   }
 
-  test('are not left out of the README, and lead to no file that is missing', () => {
-    const linked = relativeLinks('README.md');
-    assert.deepEqual(guides.filter((name) => !linked.includes(`${GUIDES}/${name}`)), []);
-    for (const page of ['README.md', ...guides.map((name) => `${GUIDES}/${name}`)]) {
-      const broken = relativeLinks(page).filter((file) => !existsSync(path.join(ROOT, file)));
-      assert.deepEqual(broken, [], page);
-    }
-  });
+  for (const page of pages.filter((name) => name.startsWith('examples/guides/'))) {
+    test(`are longer than a guide should be in ${page}`, () => {
+      const lines = readText(page).split('\n').length;
+      assert.ok(lines <= 200, `${lines} lines`);
+    });
+  }
 });
 
+const FAILURES = 'examples/guides/failures.md';
+
 test('an error has a code about which the guide on failures says nothing', () => {
-  const codes = read('src/base/errors.ts').match(/(?<=\| ')WAL_\w+(?=')/g) ?? [];
-  const rows = read(`${GUIDES}/failures.md`).match(/(?<=^\| `)WAL_\w+(?=` \|)/gm) ?? [];
+  const codes = readText('src/base/errors.ts').match(/(?<=\| ')WAL_\w+(?=')/g) ?? [];
+  const rows = readText(FAILURES).match(/(?<=^\| `)WAL_\w+(?=` \|)/gm) ?? [];
   assert.deepEqual(rows.sort(), codes.sort());
 });
 
+test('the errors are listed on another page as well, where the list can become wrong', () => {
+  const others = documentationPages().filter((page) => page !== FAILURES);
+  assert.deepEqual(others.filter((page) => /^\| `WAL_/m.test(readText(page))), []);
+});
+
+test('a row of the fault matrix is tested but not described, or described but not tested', () => {
+  const files = readdirSync(path.join(ROOT, 'test/matrix'));
+  const tested = files.flatMap((file) => {
+    const part = /^fault-matrix-(\w+)\.test\.ts$/.exec(file)?.[1] ?? '';
+    const rows = [...readText(`test/matrix/${file}`).matchAll(/\brow (\d+): /g)];
+    return rows.map(([, row]) => `${row} ${part}`);
+  });
+  const described = [...readText('test/README.md').matchAll(/^\| (\d+) \|.*\| ([^|]*) \|$/gm)].flatMap(([, row, parts]) => {
+    return [...parts.matchAll(/\[(\w+)\]/g)].map(([, part]) => `${row} ${part}`);
+  });
+  assert.deepEqual(described.sort(), [...new Set(tested)].sort());
+});
+
 test('the changelog has no entry for this version, or a heading that Keep a Changelog does not know', () => {
-  const { version } = JSON.parse(read('package.json')) as { version: string };
-  const headings = [...read('CHANGELOG.md').matchAll(/^#.*$/gm)].map(([heading]) => heading);
+  const { version } = JSON.parse(readText('package.json')) as { version: string };
+  const headings = [...readText('CHANGELOG.md').matchAll(/^#.*$/gm)].map(([heading]) => heading);
   const known = /^(# Changelog|## \[(Unreleased|\d+\.\d+\.\d+)\]( - [\d-]{10})?|### (Added|Changed|Deprecated|Removed|Fixed|Security))$/;
   assert.deepEqual(headings.filter((heading) => !known.test(heading)), []);
   assert.equal(headings[1], '## [Unreleased]');
@@ -100,7 +114,7 @@ interface Example {
 function newProject(): ExampleProject {
   const project = new ExampleProject();
   project.link('segmented-wal', ROOT);
-  // What the guides use beside the log.
+  // What the pages use beside the log.
   for (const name of ['@types/node', '@opentelemetry/api', '@opentelemetry/sdk-trace-base', 'prom-client']) {
     project.linkInstalled(name);
   }
@@ -162,26 +176,8 @@ async function outputOf(project: ExampleProject, file: string): Promise<string[]
   return lines;
 }
 
-/**
- * A comment behind a call of `console.log` says what it prints: in a loop `a, then b`. Without any comment, all that
- * counts is that the code runs.
- */
-function assertOutput(lines: readonly string[], code: string): void {
-  const expected = [...code.matchAll(/console\.log\(.*\/\/ (.*)$/gm)].flatMap(([, comment]) => comment.split(', then '));
-  if (expected.length > 0) assert.deepEqual(lines, expected);
-}
-
-/** The blocks of one guide build on each other: together they are one program. */
-function programOf(guide: string): string {
-  const blocks = findBlocks(read(`${GUIDES}/${guide}`)).filter(({ language }) => language === 'ts');
-  return `${blocks.map(({ code }) => code).join('\n')}\nexport {};`;
-}
-
-function relativeLinks(page: string): string[] {
-  const targets = [...read(page).matchAll(/\]\(([^)#:]+)(#[^)]*)?\)|src(?:set)?="([^":]+)"/g)];
-  return targets.map(([, link, , image]) => path.posix.join(path.posix.dirname(page), link ?? image));
-}
-
-function read(file: string): string {
-  return readFileSync(path.join(ROOT, file), 'utf8');
+/** The blocks of a page build on each other: together they are one program. Empty if the page has none. */
+function programOf(page: string): string {
+  const blocks = findBlocks(readText(page)).filter(({ language }) => language === 'ts');
+  return blocks.length === 0 ? '' : `${blocks.map(({ code }) => code).join('\n')}\nexport {};`;
 }
