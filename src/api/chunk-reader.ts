@@ -23,6 +23,7 @@ export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
   readonly #source: ChunkSource;
   #isClosed = false;
   #isReading = false;
+  #isLooped = false;
 
   /** @internal The segment is pinned for this reader. */
   constructor(segment: Segment, source: ChunkSource) {
@@ -76,6 +77,8 @@ export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
     this.#assertOpen();
+    if (this.#isLooped) throw new TypeError('a loop goes through the chunk already: each would get only some pieces');
+    this.#isLooped = true;
     try {
       const pieces = this.#source.stream();
       for (;;) {

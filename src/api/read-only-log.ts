@@ -1,4 +1,4 @@
-import { Serial } from '../base/async.js';
+import { forOneLoop, Serial } from '../base/async.js';
 import { show } from '../base/bytes.js';
 import { toWalError, WalError } from '../base/errors.js';
 import { assertId, type EntryId } from '../model/entry.js';
@@ -159,7 +159,8 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   }
 
   /**
-   * Every whole entry in id order, as the LogManager gets it. An entry can be read until the next one is asked for.
+   * Every whole entry in id order, as the LogManager gets it. An entry can be read until the next one is asked for. One
+   * loop can go through what this returns; a second is a TypeError.
    *
    * Throws `WAL_POSITION_GONE` if entries from `from` on have been checkpointed, or are while this reads; `WAL_CORRUPT`
    * at damage, once the entries before it have been given; `WAL_CLOSED`; the signal's reason.
@@ -170,7 +171,11 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
    * for await (const entry of reader.entries({ from: 1 })) console.log((await entry.readAllChunks()).length); // 2
    * await reader.close();
    */
-  async *entries(options: ReadOptions = {}): AsyncGenerator<Entry, void, void> {
+  entries(options: ReadOptions = {}): AsyncGenerator<Entry, void, void> {
+    return forOneLoop(this.#read(options), 'entries()');
+  }
+
+  async *#read(options: ReadOptions): AsyncGenerator<Entry, void, void> {
     const { from } = options;
     if (from !== undefined) assertId('from', from);
     const signal = signalOf(options);

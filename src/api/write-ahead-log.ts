@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
+import { forOneLoop } from '../base/async.js';
 import { checkpointChannel, commitChannel, publish, recoverChannel, traced } from '../base/channels.js';
 import { systemEnvironment, type Environment } from '../base/environment.js';
 import { toWalError, WalError } from '../base/errors.js';
@@ -272,7 +273,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * The durable entries in the order of their ids, from `from` on or from the oldest that is still there. With `follow`
    * it does not end at the last one but goes on with those to come, as soon as they are durable and never before.
    * The segment that is being read is not recycled meanwhile; the ones behind it may be, unless there is a `hold`.
-   * An entry can be read until the next is asked for.
+   * An entry can be read until the next is asked for. One loop can go through what this returns; a second is a
+   * TypeError.
    *
    * Throws `WAL_OUT_OF_RANGE` if `from` has not been given out and nobody follows. Reading rejects with
    * `WAL_POSITION_GONE` if an entry to come has been checkpointed already or the log was cut behind one that has been
@@ -296,7 +298,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     };
     const { nextId } = this.#active;
     if (from !== undefined && from > nextId && !follow) throw futureError('from', from, nextId);
-    return new EntryIterator(parts, from, follow, signalOf(options));
+    return forOneLoop(new EntryIterator(parts, from, follow, signalOf(options)), 'entries()');
   }
 
   /**

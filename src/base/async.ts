@@ -20,6 +20,20 @@ export function ignoreRejection(promise: Promise<unknown>): void {
   promise.catch(() => undefined);
 }
 
+/**
+ * Lets one loop go through `iterator`. A second would miss what the first has seen without a word: it gets a TypeError
+ * that names `call`, which makes another iterator.
+ */
+export function forOneLoop<T extends AsyncIterableIterator<unknown>>(iterator: T, call: string): T {
+  let isTaken = false;
+  const begin = (): T => {
+    if (isTaken) throw new TypeError(`a loop has begun over this iterator: call ${call} again for another`);
+    isTaken = true;
+    return iterator;
+  };
+  return Object.defineProperty(iterator, Symbol.asyncIterator, { value: begin });
+}
+
 /** Runs asynchronous tasks one at a time, in the order they came. A failed task does not stop the next. */
 export class Serial {
   #last: Promise<unknown> = Promise.resolve();

@@ -5,7 +5,7 @@ import type { Format } from '../format/format.js';
 import * as format from '../format/segment-format.js';
 import { ChunkSource } from './chunk-source.js';
 import type { RecoveredSegment, Segment } from './segment.js';
-import type { EntryExtent, RecordScanner } from './record-scanner.js';
+import { RecordScanner, type EntryExtent } from './record-scanner.js';
 
 /**
  * A chunk of an entry that has been verified.
@@ -98,14 +98,17 @@ export class Entry implements AsyncIterable<EntryChunk> {
   /** The chunks in the order in which they were written. */
   async *[Symbol.asyncIterator](): AsyncGenerator<EntryChunk, void, void> {
     const header = Buffer.alloc(format.CHUNK_HEADER_LENGTH);
-    for (let at = this.extent.start + format.ENTRY_LENGTH; ;) {
+    const end = this.extent.end - this.source.format.endLength;
+    for (let at = this.extent.start + format.ENTRY_LENGTH; at < end;) {
       await this.#readHeader(header, at);
       if (header[0] === format.MARK_MARKER) {
         at += format.MARK_LENGTH;
         continue;
       }
-      if (header[0] !== format.CHUNK_MARKER) return;
       const length = format.decodeChunkLength(header, 0);
+      // It was a chunk when the entry was verified. Taking anything else for the entry's end would lose chunks.
+      const isChunk = header[0] === format.CHUNK_MARKER && at + format.CHUNK_OVERHEAD + length <= end;
+      if (!isChunk) throw damaged(this.segment, at, this.id - 1);
       yield new EntryChunk(this, new LogPosition(this.source.segmentId, at), length);
       at += format.CHUNK_OVERHEAD + length;
     }
@@ -117,10 +120,9 @@ export class Entry implements AsyncIterable<EntryChunk> {
   }
 
   async #readHeader(header: Buffer, at: number): Promise<void> {
-    const length = Math.min(header.length, this.extent.end - at);
-    const resident = this.#scanner.resident(at, at + length);
+    const resident = this.#scanner.resident(at, at + header.length);
     if (resident !== undefined) header.set(resident);
-    else await this.source.read(header.subarray(0, length), at);
+    else header.fill(0, await this.source.read(header, at));
   }
 }
 
@@ -142,7 +144,7 @@ function copyChunks(bytes: Buffer, { endLength }: Format): Uint8Array[] {
 }
 
 /**
- * The entries of one segment, in order. Can be iterated once.
+ * The entries of one segment, in order. Every loop gets all of them, also while another one is under way.
  *
  * @example
  * import { once } from 'node:events';
@@ -158,36 +160,43 @@ function copyChunks(bytes: Buffer, { endLength }: Format): Uint8Array[] {
 export class SegmentReader implements AsyncIterable<Entry> {
   /** The segment they stand in. */
   readonly segment: RecoveredSegment;
-  readonly #scanner: RecordScanner;
+  readonly #source: Segment;
   readonly #end: number;
+  readonly #blockBytes: number;
   #isClosed = false;
 
-  /** @internal The scanner is bounded by `end`, up to which the segment is known to be durable. */
-  constructor(scanner: RecordScanner, end: number) {
-    this.segment = scanner.segment;
-    this.#scanner = scanner;
-    this.#end = end;
+  /** @internal Reads what is durable of `segment` now, in blocks of `blockBytes`. */
+  constructor(segment: Segment, blockBytes: number) {
+    this.segment = segment;
+    this.#source = segment;
+    this.#end = segment.durableEnd;
+    this.#blockBytes = blockBytes;
   }
 
   /** The entries in id order. Throws `WAL_CORRUPT` if the segment has been damaged since it was written. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Entry, void, void> {
-    const scanner = this.#scanner;
+    this.#assertOpen();
+    const scanner = await RecordScanner.openDurable(this.#source, this.#blockBytes);
     for (;;) {
-      if (this.#isClosed) {
-        const { segmentId } = this.segment;
-        const message = `segment ${segmentId} could be read only until checkpointTo returned`;
-        throw new WalError('WAL_POSITION_GONE', message, { segmentId });
-      }
       const extent = await scanner.next();
+      // Whatever was awaited: the segment's file may be used again from the moment checkpointTo has returned.
+      this.#assertOpen();
       if (extent === undefined) break;
       yield new Entry(scanner, extent);
     }
-    if (scanner.end !== this.#end) throw damaged(scanner.segment, scanner.end, scanner.lastId);
+    if (scanner.end !== this.#end) throw damaged(this.segment, scanner.end, scanner.lastId);
   }
 
   /** @internal Ends the time in which the segment can be read. */
   close(): void {
     this.#isClosed = true;
+  }
+
+  #assertOpen(): void {
+    if (!this.#isClosed) return;
+    const { segmentId } = this.segment;
+    const message = `segment ${segmentId} could be read only until checkpointTo returned`;
+    throw new WalError('WAL_POSITION_GONE', message, { segmentId });
   }
 }
 

@@ -2,7 +2,6 @@ import { ignoreRejection } from '../../base/async.js';
 import { show } from '../../base/bytes.js';
 import { WalError } from '../../base/errors.js';
 import { SegmentReader, type Entry } from '../../segment/segment-reader.js';
-import { RecordScanner } from '../../segment/record-scanner.js';
 import type { RecoveredSegment, Segment } from '../../segment/segment.js';
 import type { LogManagerOf } from '../checkpoint/log-manager.js';
 import type { RecoveryTarget } from '../recover/recovery.js';
@@ -49,8 +48,7 @@ export class ManagerCalls<Log> implements RecoveryTarget {
    */
   async persist(segment: Segment, log: Log, signal: AbortSignal): Promise<void> {
     if (segment.isAbandoned || segment.lastId === 0) return;
-    const scanner = await RecordScanner.openDurable(segment, this.#blockBytes);
-    const reader = new SegmentReader(scanner, segment.durableEnd);
+    const reader = new SegmentReader(segment, this.#blockBytes);
     // Before the manager is called, which may be what aborts it.
     const aborted = whenAborted(signal);
     try {
