@@ -412,7 +412,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
 
   /**
    * Resolves when the entry with `id`, or a later one, is durable; `id` may be one that has not been given out yet.
-   * Does not hurry anything. Rejects with the signal's reason, `WAL_CLOSED` or `WAL_FAILED`.
+   * Does not hurry anything, and keeps the process alive. Rejects with the signal's reason, `WAL_CLOSED` or
+   * `WAL_FAILED`.
    *
    * @example
    * const next = log.waitForDurable(log.durableId + 1);

@@ -16,6 +16,9 @@ export const SMALL: WalOptions = {
   preallocateBytes: 4096, checkpointAfterBytes: 2048, bufferBytes: 4096, maxPendingBytes: 1024 * 1024,
 };
 
+/** After how long a test that hangs has failed: sooner where one is expected to. */
+const TIMEOUT_MS = Number(process.env.SEGMENTED_WAL_TEST_TIMEOUT_MS ?? 60_000);
+
 /** An entry as tests compare it: its chunks as text. */
 export interface SeenEntry {
   readonly id: EntryId;
@@ -239,13 +242,13 @@ type StorageTest = (storage: Storage, context: TestContext) => Promise<void>;
 
 /** Defines the test once for each FileManager that comes with the library. */
 export function forEachFileManager(name: string, body: StorageTest): void {
-  test(`${name} (memory)`, { timeout: 60_000 }, async (context) => {
+  test(`${name} (memory)`, { timeout: TIMEOUT_MS }, async (context) => {
     testSignal = context.signal;
     const storage = new Storage(new MemoryFileManager(), '/wal');
     await body(storage, context);
     await storage.shutDown();
   });
-  test(`${name} (node)`, { timeout: 60_000 }, async (context) => {
+  test(`${name} (node)`, { timeout: TIMEOUT_MS }, async (context) => {
     testSignal = context.signal;
     await withTemporaryDirectory(async (directory) => {
       const storage = new Storage(new NodeFileManager(), path.join(directory, 'wal'));
@@ -257,7 +260,7 @@ export function forEachFileManager(name: string, body: StorageTest): void {
 
 /** Defines the test on memory alone: for what depends on the log's own logic only. */
 export function inMemory(name: string, body: StorageTest): void {
-  test(name, { timeout: 60_000 }, async (context) => {
+  test(name, { timeout: TIMEOUT_MS }, async (context) => {
     testSignal = context.signal;
     const storage = new Storage(new MemoryFileManager(), '/wal');
     await body(storage, context);

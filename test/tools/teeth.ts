@@ -95,7 +95,7 @@ export class Mutant implements AsyncDisposable {
 
   async #runTest(part: NamedTest): Promise<Pick<Trial, 'caughtBy' | 'message' | 'states'>> {
     const pattern = `^${part.test.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`;
-    const flags = ['--test-reporter=tap', `--test-name-pattern=${pattern}`];
+    const flags = ['--test-force-exit', '--test-reporter=tap', `--test-name-pattern=${pattern}`];
     const { output } = await this.#run([...flags, `dist/test/${part.file}.test.js`]);
     const results = output.split('\n').filter((line) => /^(not )?ok \d+ /.test(line) && !line.includes('# SKIP'));
     const hasRun = results.some((line) => line.replace(/\\/g, '').endsWith(`- ${part.test}`));
@@ -107,7 +107,8 @@ export class Mutant implements AsyncDisposable {
 
   #run(args: readonly string[]): Promise<{ output: string; hasEnded: boolean }> {
     // A child must not take itself for a part of the tests that run now, nor be counted in their coverage.
-    const { NODE_TEST_CONTEXT: _context, NODE_V8_COVERAGE: _coverage, ...env } = process.env;
+    const { NODE_TEST_CONTEXT: _context, NODE_V8_COVERAGE: _coverage, ...inherited } = process.env;
+    const env = { ...inherited, SEGMENTED_WAL_TEST_TIMEOUT_MS: '15000' };
     const options = { cwd: this.#directory, env, timeout: CAP_MS, killSignal: 'SIGKILL', maxBuffer: 1 << 26 } as const;
     return new Promise((resolve) => {
       execFile(process.execPath, args, options, (error, stdout, stderr) => {

@@ -1,20 +1,23 @@
 import type { WalError } from '../../base/errors.js';
+import { Waiters } from '../../base/waiters.js';
 import type { EntryId } from '../../model/entry.js';
+import type { Segment } from '../../segment/segment.js';
 
-interface Waiter {
-  isMet(): boolean;
-  resolve(): void;
-  reject(error: WalError): void;
+interface Place {
+  readonly segment: Segment;
+  readonly offset: number;
 }
 
-/** The highest entry id that is durable, and those who wait for it to change. */
+/** How far the log is durable, by id and by place, and the promises that wait for it to become more. */
 export class DurableMark {
   #value: EntryId = 0;
   /** Counts the changes. */
   #version = 0;
-  #waiters: Waiter[] = [];
+  readonly #idWaiters = new Waiters<() => boolean>();
+  readonly #placeWaiters = new Waiters<Place>();
   #end: WalError | undefined;
 
+  /** The highest entry id that is durable. */
   get value(): EntryId {
     return this.#value;
   }
@@ -23,15 +26,23 @@ export class DurableMark {
     return this.#version;
   }
 
-  /** The log goes on behind `id`: what was recovered, or what is left after a cut. */
+  /** Whether a reader waits for an entry that is not durable yet. */
+  get isPlaceAwaited(): boolean {
+    return this.#placeWaiters.size > 0;
+  }
+
+  /** The log continues after `id`: what was recovered, or what is left after a truncation. */
   set(id: EntryId): void {
     this.#value = id;
     this.#version++;
-    if (this.#waiters.length > 0) this.#wake();
+    if (this.#idWaiters.size > 0) this.#idWaiters.resolve((isMet) => isMet());
   }
 
-  rise(id: EntryId): void {
+  /** Everything in `segment` before `end` is durable; its last entry is `id`. */
+  advance(segment: Segment, end: number, id: EntryId): void {
+    segment.durableEnd = end;
     if (id > this.#value) this.set(id);
+    if (this.isPlaceAwaited) this.#placeWaiters.resolve((place) => place.offset < place.segment.durableEnd);
   }
 
   /** Resolves when `id` or a higher one is durable. Rejects with the signal's reason, or when that cannot happen. */
@@ -44,38 +55,27 @@ export class DurableMark {
     return this.#wait(() => version !== this.#version, signal);
   }
 
-  /** Nothing more becomes durable. */
+  /** Resolves when the entry around `offset` is durable, rejects if that can no longer happen. Causes no flush. */
+  placeReached(segment: Segment, offset: number): Promise<void> {
+    return this.#placeWaiters.wait({ segment, offset });
+  }
+
+  /** Bytes from `offset` on were rolled back: rejects those who wait to read them. */
+  forget(segment: Segment, offset: number, error: WalError): void {
+    this.#placeWaiters.reject(error, (place) => place.segment === segment && place.offset >= offset);
+  }
+
+  /** Nothing more becomes durable: rejects everyone who waits for it. */
   end(reason: WalError): void {
     this.#end ??= reason;
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(reason);
+    this.#idWaiters.reject(reason);
+    this.#placeWaiters.reject(reason);
   }
 
-  #wake(): void {
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const waiter of waiters) {
-      if (waiter.isMet()) waiter.resolve();
-      else this.#waiters.push(waiter);
-    }
-  }
-
-  #wait(isMet: () => boolean, signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      if (isMet()) return resolve();
-      if (this.#end !== undefined) throw this.#end;
-      const abort = () => {
-        this.#waiters = this.#waiters.filter((other) => other !== waiter);
-        reject(signal?.reason as Error);
-      };
-      const letGo = () => signal?.removeEventListener('abort', abort);
-      const waiter: Waiter = {
-        isMet,
-        resolve: () => (letGo(), resolve()),
-        reject: (error) => (letGo(), reject(error)),
-      };
-      signal?.addEventListener('abort', abort, { once: true });
-      this.#waiters.push(waiter);
-    });
+  async #wait(isMet: () => boolean, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    if (isMet()) return;
+    if (this.#end !== undefined) throw this.#end;
+    await this.#idWaiters.wait(isMet, signal);
   }
 }

@@ -1,6 +1,7 @@
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 import { flushChannel, traced } from '../../base/channels.js';
 import type { WalError } from '../../base/errors.js';
+import { Waiters } from '../../base/waiters.js';
 import type { Environment } from '../../base/environment.js';
 import type { EntryId } from '../../model/entry.js';
 import type { ResolvedOptions } from '../../model/options.js';
@@ -13,13 +14,6 @@ import { DurableMark } from './durable-mark.js';
 const FLUSH_AT_ONCE_BYTES = 512 * 1024;
 /** To within 1 %: a histogram then takes some 50 KiB, an eighth of the default, and is made four times as fast. */
 const HISTOGRAM = { figures: 2 } as const;
-
-interface DurabilityWaiter {
-  readonly segment: Segment;
-  readonly offset: number;
-  resolve(): void;
-  reject(error: WalError): void;
-}
 
 /** What has been written to a segment but not synced. */
 interface Unsynced {
@@ -54,7 +48,7 @@ export class Flusher {
   #commitLatency: RecordableHistogram | undefined;
   /** When the first commit came that the next flush will complete; undefined if there is none. */
   #requestedAt: number | undefined;
-  /** The last entry that is durable, and who waits for the next. */
+  /** How far the log is durable. */
   readonly durableId = new DurableMark();
   /** The buffers that may still hold bytes, oldest first; entries are written to the last. */
   readonly #buffers: SegmentEncoder[] = [];
@@ -68,8 +62,7 @@ export class Flusher {
   #cancelTimer: (() => void) | undefined;
   /** Flush even though nobody waits for a commit, to free memory. */
   #spilling = false;
-  #durabilityWaiters: DurabilityWaiter[] = [];
-  #flushWaiters: { resolve(): void; reject(error: WalError): void }[] = [];
+  readonly #flushWaiters = new Waiters<void>();
   flushes = 0;
   flushedBytes = 0;
   commits = 0;
@@ -174,12 +167,11 @@ export class Flusher {
    * Resolves when the entry around `offset` is durable, rejects if that can no longer happen. Sees to it that it is
    * made so once it is complete.
    */
-  whenDurable(segment: Segment, offset: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#lifecycle.failure !== undefined) return reject(this.#lifecycle.failure);
-      this.#durabilityWaiters.push({ segment, offset, resolve, reject });
-      this.#wantSync();
-    });
+  async whenDurable(segment: Segment, offset: number): Promise<void> {
+    if (this.#lifecycle.failure !== undefined) throw this.#lifecycle.failure;
+    const reached = this.durableId.placeReached(segment, offset);
+    this.#wantSync();
+    await reached;
   }
 
   /** Makes every complete entry durable. Rejects when the queue fails. */
@@ -194,22 +186,18 @@ export class Flusher {
    * look again.
    */
   forget(segment: Segment, offset: number, error: WalError): void {
-    const isGone = (waiter: DurabilityWaiter) => waiter.segment === segment && waiter.offset >= offset;
-    const gone = this.#durabilityWaiters.filter(isGone);
-    this.#durabilityWaiters = this.#durabilityWaiters.filter((waiter) => !isGone(waiter));
-    for (const waiter of gone) waiter.reject(error);
-    for (const waiter of this.#flushWaiters.splice(0)) waiter.resolve();
+    this.durableId.forget(segment, offset, error);
+    this.#flushWaiters.resolve(() => true);
   }
 
   /** The log has failed: everyone waiting is told. */
   #stop(error: WalError): void {
     this.#cancelTimer?.();
-    this.durableId.end(error);
     for (const waiter of this.#inFlight?.waiters ?? []) waiter.failed(error);
     for (const waiter of this.#inFlight?.orderedWaiters ?? []) waiter.failed(error);
     this.#rejectCommits(error);
-    for (const waiter of this.#durabilityWaiters.splice(0)) waiter.reject(error);
-    for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(error);
+    this.durableId.end(error);
+    this.#flushWaiters.reject(error);
   }
 
   #rejectCommits(error: WalError): void {
@@ -298,7 +286,7 @@ export class Flusher {
   }
 
   #mustBeDurable({ waiters, orderedWaiters }: Flush): boolean {
-    if (waiters.length > 0 || this.#syncWanted || this.#durabilityWaiters.length > 0) return true;
+    if (waiters.length > 0 || this.#syncWanted || this.durableId.isPlaceAwaited) return true;
     return this.#options.sync === 'commit' && orderedWaiters.length === 0;
   }
 
@@ -348,13 +336,11 @@ export class Flusher {
     this.#unsynced = undefined;
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
-    segment.durableEnd = committedEnd;
-    this.durableId.rise(committedId);
-    this.#resolveReaders();
+    this.durableId.advance(segment, committedEnd, committedId);
   }
 
   #settled(): void {
-    for (const waiter of this.#flushWaiters.splice(0)) waiter.resolve();
+    this.#flushWaiters.resolve(() => true);
     this.#events.onFlushed();
     if (this.#nextBuffer() !== undefined || this.#syncWanted) this.request();
   }
@@ -372,16 +358,8 @@ export class Flusher {
     });
   }
 
-  #resolveReaders(): void {
-    if (this.#durabilityWaiters.length === 0) return;
-    const isDurable = (waiter: DurabilityWaiter) => waiter.offset < waiter.segment.durableEnd;
-    const durable = this.#durabilityWaiters.filter(isDurable);
-    this.#durabilityWaiters = this.#durabilityWaiters.filter((waiter) => !isDurable(waiter));
-    for (const waiter of durable) waiter.resolve();
-  }
-
   #nextFlush(): Promise<void> {
-    return new Promise((resolve, reject) => this.#flushWaiters.push({ resolve, reject }));
+    return this.#flushWaiters.wait();
   }
 }
 

@@ -1,3 +1,4 @@
+import { offAbort, onAbort } from '../../base/abort.js';
 import { Serial } from '../../base/async.js';
 import { WalError } from '../../base/errors.js';
 import type { EntryId } from '../../model/entry.js';
@@ -43,7 +44,7 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
     this.#signal = signal;
     this.#next = from ?? OLDEST;
     this.#cutsSeen = parts.segments.cuts.length;
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    onAbort(signal, this.#onAbort);
   }
 
   [Symbol.asyncIterator](): this {
@@ -171,7 +172,7 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
 
   #end(): void {
     this.#isDone = true;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    offAbort(this.#signal, this.#onAbort);
     this.#letGo();
   }
 }

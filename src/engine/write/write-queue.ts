@@ -1,3 +1,4 @@
+import { offAbort, onAbort } from '../../base/abort.js';
 import { assert } from '../../base/assert.js';
 import { deferred, type Deferred } from '../../base/async.js';
 import type { Environment } from '../../base/environment.js';
@@ -9,6 +10,7 @@ import { entryLength } from '../../format/segment-format.js';
 import type { CommitWaiter, Savepoint, SegmentEncoder } from '../../segment/segment-encoder.js';
 import { drawNonce, type Rotation } from './rotation.js';
 import { BatchAppend, EntryAppend, type AppendTarget, type Request } from './append.js';
+import { Line } from './line.js';
 import type { Flusher } from '../flush/flusher.js';
 
 /** The entry that has the writer's place. */
@@ -38,9 +40,7 @@ export class WriteQueue implements AppendTarget {
   readonly #pieceBytes: number;
   readonly syncMode: SyncMode;
   readonly directory: string;
-  #requests: Request[] = [];
-  /** The requests before this index have been dealt with. */
-  #head = 0;
+  readonly #line = new Line<Request>();
   #open: OpenEntry | undefined;
   /** What has the place instead of an entry. */
   #task: Promise<void> | undefined;
@@ -80,7 +80,7 @@ export class WriteQueue implements AppendTarget {
   }
 
   get waiting(): number {
-    return this.#requests.length - this.#head;
+    return this.#line.size;
   }
 
   /** Why nothing more can be written, once the log has failed. */
@@ -114,25 +114,25 @@ export class WriteQueue implements AppendTarget {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       const abort = () => {
-        this.#requests.splice(this.#requests.indexOf(request, this.#head), 1);
+        this.#line.remove(request);
         reject(signal?.reason as Error);
       };
       const request: Request = {
         length: EMPTY_ENTRY_LENGTH,
         isComplete,
         start: () => {
-          signal?.removeEventListener('abort', abort);
+          offAbort(signal, abort);
           const id = this.#active.nextId++;
           this.#open = { id, savepoint: this.buffer.savepoint(), isComplete };
           this.buffer.beginEntry(id);
           resolve(this.#open);
         },
         refuse: (error) => {
-          signal?.removeEventListener('abort', abort);
+          offAbort(signal, abort);
           reject(error);
         },
       };
-      signal?.addEventListener('abort', abort, { once: true });
+      onAbort(signal, abort);
       this.#submit(request);
     });
   }
@@ -241,38 +241,28 @@ export class WriteQueue implements AppendTarget {
   readonly pump = (): void => {
     if (!this.#isFree || this.#lifecycle.failure !== undefined || this.#isFinished) return;
     this.#active.changeIfFull();
-    while (this.#isFree && this.#head < this.#requests.length) {
-      const request = this.#requests[this.#head];
+    for (let request = this.#line.first; request !== undefined && this.#isFree; request = this.#line.first) {
       if (!this.#hasRoom(request.length)) break;
-      this.#head++;
+      this.#line.shift();
       request.start();
-    }
-    // Dropping them in bulk costs nothing per request; keeping them all would keep their data.
-    if (this.#head * 2 >= this.#requests.length) {
-      this.#requests.splice(0, this.#head);
-      this.#head = 0;
     }
     this.#finishIfIdle();
   };
 
   /** Turns away those in line who cannot go on without the next segment, which could not be had. */
   successorFailed(error: WalError): void {
-    while (this.#isFree && this.#head < this.#requests.length) {
-      const request = this.#requests[this.#head];
+    for (let request = this.#line.first; request !== undefined && this.#isFree; request = this.#line.first) {
       if (this.#active.fits(request.length)) break;
-      this.#head++;
+      this.#line.shift();
       request.refuse(error);
     }
-    if (this.#head < this.#requests.length) this.pump();
+    if (this.waiting > 0) this.pump();
     else this.#finishIfIdle();
   }
 
   /** The log has failed: refuses every request in the queue. */
   #stop(error: WalError): void {
-    const requests = this.#requests.slice(this.#head);
-    this.#requests = [];
-    this.#head = 0;
-    for (const request of requests) request.refuse(error);
+    for (const request of this.#line.clear()) request.refuse(error);
     this.#open?.onEnded?.();
     this.#idle?.resolve();
   }
@@ -285,10 +275,10 @@ export class WriteQueue implements AppendTarget {
   async close(environment: Environment): Promise<void> {
     assert(this.#lifecycle.refusal !== undefined, 'no request is added while the queue is emptied');
     const closed = closedError();
-    const waiting = this.#requests.slice(this.#head);
-    this.#requests = waiting.filter(({ isComplete }) => isComplete);
-    this.#head = 0;
-    for (const request of waiting) if (!request.isComplete) request.refuse(closed);
+    for (const request of this.#line.clear()) {
+      if (request.isComplete) this.#line.push(request);
+      else request.refuse(closed);
+    }
     if (this.#open?.isComplete === false) await this.rollback(this.#open);
     await this.#task;
     this.#idle = deferred();
@@ -319,7 +309,7 @@ export class WriteQueue implements AppendTarget {
     const { refusal } = this;
     if (refusal !== undefined) request.refuse(refusal);
     else if (this.#isFree && this.waiting === 0 && this.#hasRoom(request.length)) request.start();
-    else this.#requests.push(request);
+    else this.#line.push(request);
   }
 
   #hasRoom(length: number): boolean {

@@ -61,14 +61,14 @@ export const COMMITS: readonly Mutation[] = [
   {
     name: 'those who wait for the next flush are forgotten when the log fails',
     file: 'engine/flush/flusher.ts',
-    find: 'this.#rejectCommits(error); for (const waiter of this.#durabilityWaiters',
-    replace: 'for (const waiter of this.#durabilityWaiters',
+    find: 'this.#rejectCommits(error); this.durableId.end(error);',
+    replace: 'this.durableId.end(error);',
     caughtBy: named('unit/failures-elsewhere-writing', 'a sync that fails once fails all commits from then on, and is not retried (memory)'),
   },
   {
     name: 'those in line to write are forgotten when the log fails',
     file: 'engine/write/write-queue.ts',
-    find: 'for (const request of requests) request.refuse(error);',
+    find: 'for (const request of this.#line.clear()) request.refuse(error);',
     replace: 'void error;',
     caughtBy: named('unit/failures-elsewhere-writing', 'a sync that fails once fails all commits from then on, and is not retried (memory)'),
   },
