@@ -1,7 +1,10 @@
 /** What cuts, holds, checkpoints and rollbacks could do to each other when they meet, or when the storage fails in between. */
 import assert from 'node:assert/strict';
 import { Gate, systemError } from '../tools/faulty-file-manager.js';
-import { fillSegment, forEachFileManager, inMemory, RecordingManager, TestEnvironment, turns, until } from '../tools/helpers.js';
+import {
+  checkpointAll, fillSegment, forEachFileManager, inMemory, isCheckpointed, RecordingManager, TestEnvironment,
+  turns, until,
+} from '../tools/helpers.js';
 import { KeepingManager, range, readIds } from '../tools/iterating.js';
 
 inMemory('a hold is promised entries whose segment is already on its way out', async (base) => {
@@ -15,8 +18,7 @@ inMemory('a hold is promised entries whose segment is already on its way out', a
   const hold = await log.hold('late');
   gate.open();
   const { id } = await log.append('held');
-  await log.checkpointActive();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointAll(log);
   assert.ok(hold.from > 1 && hold.from <= id);
   assert.deepEqual(await readIds(log, { from: hold.from }), range(hold.from, id).filter((each) => ids.includes(each) || each === id));
 });
@@ -49,7 +51,7 @@ inMemory('a segment that was cut off but kept its name makes the log look damage
   manager.onCheckpoint = () => undefined;
   const kept = [];
   for (let i = 0; i < 2; i++) kept.push(...await fillSegment(log));
-  await until(() => (environment.fire(), log.stats().segmentsToCheckpoint === 0));
+  await until(() => (environment.fire(), isCheckpointed(log)));
   const crashed = await storage.crash();
   const again = new RecordingManager();
   await crashed.open({ manager: again });

@@ -5,7 +5,8 @@ import { MemoryFileManager, WalError, type WalOptions } from '../../src/index.js
 import { KeepingManager, openWithFaults, outcomeOf } from '../tools/fault-matrix-parts.js';
 import { systemError } from '../tools/faulty-file-manager.js';
 import {
-  fillSegment, inMemory, pattern, RecordingManager, SMALL, Storage, TestEnvironment, turns, until, type SeenEntry,
+  checkpointAll, checkpointed, fillSegment, inMemory, pattern, RecordingManager, type SeenEntry, SMALL,
+  Storage, TestEnvironment, turns,
 } from '../tools/helpers.js';
 
 /** Behind the header of a segment without version info, and behind its first link. */
@@ -118,9 +119,8 @@ inMemory('row 11: stale bytes of a recycled segment behind the tail are never re
     const log = await storage.open({ environment: new TestEnvironment(shift + 1) });
     // Every segment is filled alike, so that old and new records begin at the same offsets but for the shift.
     while (log.stats().segmentsRecycled < 2) await fillSegment(log, 70);
-    await until(() => log.stats().segmentsToCheckpoint === 0);
-    await log.checkpointActive();
-    await until(() => log.stats().segmentsToCheckpoint === 0);
+    await checkpointed(log);
+    await checkpointAll(log);
     const ids = [(await log.append('x'.repeat(shift))).id, (await log.append('last')).id];
     const copy = await storage.crash();
     const [name] = await copy.liveNames();

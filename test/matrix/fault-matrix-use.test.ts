@@ -7,8 +7,8 @@ import type { ChunkReader, WalOptions, WriteAheadLog } from '../../src/index.js'
 import { KeepingManager, openWithFaults, outcomeOf, ROOMY } from '../tools/fault-matrix-parts.js';
 import { Gate } from '../tools/faulty-file-manager.js';
 import {
-  fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, pattern, RecordingManager, TestEnvironment, turns,
-  until, withTemporaryDirectory,
+  checkpointAll, checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, pattern,
+  RecordingManager, TestEnvironment, turns, until, withTemporaryDirectory,
 } from '../tools/helpers.js';
 
 // What somebody throws need not be an error, whatever its type says.
@@ -41,7 +41,7 @@ for (const [what, fail] of Object.entries(FAILURES)) {
     assert.deepEqual((await (await base.crash()).contents()).map(({ id }) => id), ids, 'nothing was freed');
     manager.onCheckpoint = () => undefined;
     environment.fire();
-    await until(() => log.stats().segmentsToCheckpoint === 0);
+    await checkpointed(log);
     const handedOver = manager.checkpoints.flatMap(({ entries }) => entries.map(({ id }) => id));
     const left = (await (await base.crash()).contents()).map(({ id }) => id);
     assert.deepEqual([...handedOver, ...left], ids);
@@ -80,8 +80,7 @@ forEachFileManager('row 27: with everything checkpointed, reopened ten times, no
       const writer = await log.beginEntry();
       await writer.rollback();
     }
-    await log.checkpointActive();
-    await until(() => log.stats().segmentsToCheckpoint === 0);
+    await checkpointAll(log);
     await log.shutdown();
   }
   assert.deepEqual(given, [...new Set(given)].sort((a, b) => a - b));
@@ -104,7 +103,7 @@ forEachFileManager('row 28: a reader held across checkpoint, recycling and shutd
   const { chunks: [{ position }] } = await log.append(data);
   const readers = await Promise.all(Array.from({ length: 3 }, () => log.readAt(position)));
   for (let i = 0; i < 6; i++) await fillSegment(log);
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   assert.equal(await outcomeOf(log.readAt(position)), 'WAL_POSITION_GONE', 'nobody else can read it any more');
   assert.equal(await readNext(readers[0], 39_000), data.subarray(0, 39_000).toString('hex'));
   assert.equal(Buffer.compare(await readers[1].readAll(), data), 0);
@@ -157,7 +156,7 @@ forEachFileManager('row 30: a clock set back and forward by a day changes nothin
       ids.push(...await fillSegment(log), (await log.append('behind')).id);
       await assert.rejects(base.open(), { code: 'WAL_LOCKED' });
       offset = -days * DAY_MS;
-      await until(() => log.stats().segmentsToCheckpoint === 0);
+      await checkpointed(log);
       await log.shutdown();
       assert.ok(log.recovery.durationMs >= 0 && log.recovery.durationMs < DAY_MS);
     }

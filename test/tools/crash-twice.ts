@@ -27,8 +27,8 @@ export const TWICE_WORKLOADS: readonly Workload[] = [...WORKLOADS, LATE_CHECKPOI
 /** The calls at which a first crash leaves more than a torn tail: names that may change back, files half written. */
 const CALLS: ReadonlySet<CallKind> = new Set(['create', 'rename', 'remove', 'syncDirectory', 'sync', 'write']);
 
-/** How many disks that a first crash can leave are gone on from, and how often each of those is crashed. */
-const FIRST_CRASHES = 30;
+/** How many disks that a first crash can leave are continued from, and how often each of those is crashed. */
+export const FIRST_CRASHES = 30;
 const SECOND_CRASHES = 20;
 
 /** A moment at which a run could have crashed, and what was owed then. */
@@ -50,12 +50,12 @@ interface Remains {
  * it finds; a second one shows whether recovery itself left the disk fit for what comes behind it.
  */
 export async function exploreCrashesTwice(
-  exploration: Exploration, workload: Workload, seed: number,
+  exploration: Exploration, workload: Workload, seed: number, firstCrashes = FIRST_CRASHES,
 ): Promise<void> {
   const settings = settingsFor(seed, workload.sync);
   const random = new Random(seed);
   const remains = await crashOnce(exploration, workload, settings, random);
-  for (let i = 0; i < FIRST_CRASHES && exploration.failures.length === 0; i++) {
+  for (let i = 0; i < firstCrashes && exploration.failures.length === 0; i++) {
     const chosen = random.pick(remains[i % 2]);
     try {
       await crashAgain(exploration, chosen, settings, random.fork());
@@ -102,7 +102,7 @@ async function crashAgain(
   const moments: Moment[] = [];
   const model = remains.model.clone();
   model.processEnded();
-  const log: ModelledLog = new ModelledLog(remains.disk.crashPoint().processDeath(() => true), model, settings, random.fork(), {
+  const log: ModelledLog = new ModelledLog(copyOf(remains.disk), model, settings, random.fork(), {
     onStep: ({ kind }) => {
       if (CALLS.has(kind)) moments.push({ point: log.disk.crashPoint(), model: model.snapshot() });
     },
@@ -119,6 +119,12 @@ async function crashAgain(
     const disk = random.oneIn(5) ? point.processDeath(() => random.oneIn(2)) : point.powerLoss(fates, random.next());
     exploration.states += await checkRecovery(disk, owed.clone(), settings, random.next());
   }
+}
+
+/** What a crash has left, to be used up: the same, and left by the same kind of crash, which the model must be told. */
+function copyOf(disk: SimulatedDisk): SimulatedDisk {
+  const point = disk.crashPoint();
+  return disk.hasLostPower ? point.powerLoss([]) : point.processDeath(() => true);
 }
 
 function hasPendingNames({ point }: Moment): boolean {

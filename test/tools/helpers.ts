@@ -304,10 +304,26 @@ export async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return settled;
 }
 
+/**
+ * Whether every closed segment has been checkpointed, and is gone unless it is wanted. A segment that was just closed
+ * does not count in `segmentsToCheckpoint` until the link of its successor is durable: waiting for 0 of those may
+ * end before it has begun.
+ */
+export function isCheckpointed(log: WriteAheadLog): boolean {
+  const { segments, segmentsToCheckpoint } = log.stats();
+  if (segmentsToCheckpoint > 0) return false;
+  return segments.every(({ state, readers, heldBy }) => state === 'active' || readers > 0 || heldBy.length > 0);
+}
+
+/** Resolves when every segment that is closed by now has been checkpointed. */
+export function checkpointed(log: WriteAheadLog): Promise<void> {
+  return until(() => isCheckpointed(log));
+}
+
 /** Closes the active segment; resolves when it, and all before it, have been checkpointed. */
 export async function checkpointAll(log: WriteAheadLog): Promise<void> {
   await log.checkpointActive();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
 }
 
 /** Appends entries of about `length` bytes until the log has gone on to another segment. */

@@ -11,7 +11,9 @@ import { WORKLOADS, type Workload } from '../support/workloads.js';
 
 /** One thing that `crash.test.ts` or `crash-twice.test.ts` does, with the same seeds and limits. */
 export type Case =
-  | { readonly kind: 'crashes' | 'crashes twice' | 'faults'; readonly workload: string }
+  | { readonly kind: 'crashes' | 'faults'; readonly workload: string }
+  /** `firstCrashes` may be given to try less. */
+  | { readonly kind: 'crashes twice'; readonly workload: string; readonly firstCrashes?: number }
   | { readonly kind: 'random' };
 
 /** What came of it. */
@@ -44,7 +46,7 @@ const exploration = newExploration();
 
 async function tryCase(tried: Case): Promise<void> {
   if (tried.kind === 'random') return trySeeds();
-  if (tried.kind === 'crashes twice') return tryTwice(tried.workload);
+  if (tried.kind === 'crashes twice') return tryTwice(tried.workload, tried.firstCrashes);
   const [workload, i] = find(WORKLOADS, tried.workload);
   if (tried.kind === 'faults') {
     const isWanted = (run: number): boolean => exploration.failures.length === 0 && run % ONE_FAULT_IN === 0;
@@ -55,10 +57,10 @@ async function tryCase(tried: Case): Promise<void> {
   await exploreCrashes(exploration, workload, 1 + (i % 7), { choicesPerMoment: OTHER_CHOICES_PER_MOMENT });
 }
 
-async function tryTwice(name: string): Promise<void> {
+async function tryTwice(name: string, firstCrashes?: number): Promise<void> {
   const [workload] = find(TWICE_WORKLOADS, name);
   for (const seed of TWICE_SEEDS) {
-    if (exploration.failures.length === 0) await exploreCrashesTwice(exploration, workload, seed);
+    if (exploration.failures.length === 0) await exploreCrashesTwice(exploration, workload, seed, firstCrashes);
   }
 }
 

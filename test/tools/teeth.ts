@@ -3,7 +3,8 @@
  *
  *     node dist/test/tools/teeth.js                     every bug of `mutations/`, with the part of the suite it names
  *     node dist/test/tools/teeth.js "salt"              those with this in their name
- *     node dist/test/tools/teeth.js --search "salt"     goes through all crash tests instead, until one catches it
+ *     node dist/test/tools/teeth.js --search "salt"     goes through all crash tests instead, until one catches it:
+ *                                                   one that fails with the bug, and does not without it
  *
  * Prints a table, and exits with 1 if a bug was not caught. Nothing in src knows of this: each bug is put into
  * a copy of the compiled project.
@@ -19,7 +20,7 @@ import { MUTATIONS, type Edit, type Mutation, type NamedTest } from './mutations
 
 const PROJECT = path.join(import.meta.dirname, '../../..');
 /** A bug may make the log go round in circles: then its process is ended. */
-const CAP_MS = 60_000;
+const CAP_MS = 180_000;
 export const LANES = 2;
 
 /** What became of a bug. */
@@ -52,17 +53,29 @@ export class Mutant implements AsyncDisposable {
     return new Mutant(directory);
   }
 
-  /** Tries the expected catcher on `mutation`, or `cases` in turn. Leaves the copy as it was. */
-  async try(mutation: Mutation, cases?: readonly Case[]): Promise<Trial> {
+  /** Tries a part of the suite on `mutation`: the expected catcher, unless told otherwise. Leaves the copy as it was. */
+  async try(mutation: Mutation, part: Case | NamedTest = mutation.caughtBy): Promise<Trial> {
     const started = performance.now();
     const originals = new Map<string, string>();
     try {
       for (const edit of [mutation, ...mutation.also ?? []]) await this.#spoil(edit, originals);
-      const outcome = cases === undefined ? await this.look(mutation.caughtBy) : await this.explore(cases);
-      return { mutation, ...outcome, seconds: (performance.now() - started) / 1000 };
+      return { mutation, ...(await this.look(part)), seconds: (performance.now() - started) / 1000 };
     } finally {
       for (const [file, text] of originals) await fs.writeFile(file, text);
     }
+  }
+
+  /** Goes through all crash tests until one fails with `mutation` and passes without it. */
+  async search(mutation: Mutation): Promise<Trial> {
+    let last: Trial | undefined;
+    for (const tried of ALL_CASES) {
+      last = await this.try(mutation, tried);
+      if (last.caughtBy === undefined) continue;
+      const { caughtBy, message } = await this.look(tried);
+      if (caughtBy === undefined) return last;
+      last = { ...last, caughtBy: undefined, message: `${caughtBy} fails on the sound log: ${message}` };
+    }
+    return last as Trial;
   }
 
   /** Makes `edit`, and keeps in `originals` what the file was before the first. */
@@ -75,10 +88,10 @@ export class Mutant implements AsyncDisposable {
 
   /** What a part of the suite says of the copy as it is. */
   look(part: Case | NamedTest): Promise<Pick<Trial, 'caughtBy' | 'message' | 'states'>> {
-    return part.kind === 'test' ? this.#runTest(part) : this.explore([part]);
+    return part.kind === 'test' ? this.#runTest(part) : this.#explore([part]);
   }
 
-  async explore(cases: readonly Case[]): Promise<Pick<Trial, 'caughtBy' | 'message' | 'states'>> {
+  async #explore(cases: readonly Case[]): Promise<Pick<Trial, 'caughtBy' | 'message' | 'states'>> {
     const { output, hasEnded } = await this.#run(['dist/test/tools/mutant.js', JSON.stringify(cases)]);
     const line = output.split('\n').findLast((candidate) => candidate.startsWith('{'));
     if (line === undefined) {
@@ -129,13 +142,15 @@ export function mutate(text: string, { file, find, replace }: Edit): string {
 
 /** Tries mutations, a few at once. */
 export async function tryMutations(
-  mutations: readonly Mutation[], onTrial: (trial: Trial) => void, cases?: readonly Case[],
+  mutations: readonly Mutation[], onTrial: (trial: Trial) => void, isSearch = false,
 ): Promise<void> {
   const left = [...mutations];
   await Promise.all(Array.from({ length: LANES }, async () => {
     const mutant = await Mutant.create();
     try {
-      for (let next = left.shift(); next !== undefined; next = left.shift()) onTrial(await mutant.try(next, cases));
+      for (let next = left.shift(); next !== undefined; next = left.shift()) {
+        onTrial(await (isSearch ? mutant.search(next) : mutant.try(next)));
+      }
     } finally {
       await mutant[Symbol.asyncDispose]();
     }
@@ -160,7 +175,7 @@ async function main(): Promise<void> {
     if (caughtBy === undefined) survivors++;
     console.log(`${caughtBy === undefined ? 'SURVIVED' : 'caught'} | ${mutation.name} | ${caughtBy ?? ''} | ${states} states | ${seconds.toFixed(1)} s`);
     console.log(`    ${message}`);
-  }, values.search ? ALL_CASES : undefined);
+  }, values.search);
   console.log(`${chosen.length - survivors} of ${chosen.length} caught`);
   if (survivors > 0) process.exitCode = 1;
 }

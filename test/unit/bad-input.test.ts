@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import {
   LogPosition, LogVoid, MemoryFileManager, WalError, WriteAheadLog, type CommitOptions, type LogManager, type WalOptions,
 } from '../../src/index.js';
-import { forEachFileManager, inMemory, pattern, RecordingManager, Storage, until } from '../tools/helpers.js';
+import { checkpointAll, forEachFileManager, inMemory, pattern, RecordingManager, Storage } from '../tools/helpers.js';
 
 /** Passes a value that TypeScript would not let through. */
 function wrong<T>(value: unknown): T {
@@ -276,8 +276,7 @@ inMemory('what recover and checkpointTo return besides promises is of no matter'
   const log = await storage.open({ manager: odd });
   await log.append('one');
   await (await storage.crash()).open({ manager: odd });
-  await log.checkpointActive();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointAll(log);
   assert.deepEqual(manager.recovered, []);
 });
 

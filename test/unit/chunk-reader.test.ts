@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import type { ChunkReader, LogPosition, WriteAheadLog } from '../../src/index.js';
 import {
-  fillSegment, forEachFileManager, HoardingManager, inMemory, pattern, RecordingManager, text, turns, until,
+  checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, pattern, RecordingManager, text,
+  turns, until,
 } from '../tools/helpers.js';
 
 const ROOMY = { preallocateBytes: 2 * 1024 * 1024, checkpointAfterBytes: 1024 * 1024, bufferBytes: 4096 };
@@ -61,7 +62,7 @@ forEachFileManager('a reader pins its segment: what it reads stays as it was unt
   const [first, second] = [await log.readAt(position), await log.readAt(position)];
   await first.read(Buffer.alloc(10));
   for (let i = 0; i < 8; i++) await fillSegment(log);
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   const reused = (): boolean => faulty.of('rename').some(({ name }) => name === 'wal-1-cp');
   assert.ok(log.stats().segmentsRecycled >= 3, 'other files have been recycled');
   assert.equal(reused(), false);
@@ -94,7 +95,7 @@ forEachFileManager('a position is gone once its segment is checkpointed, not bef
   await log.append('next');
   assert.equal(await readAll(log, position), 'short-lived');
   manager.letGo();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   await turns();
   await assert.rejects(log.readAt(position), { ...gone, segmentId: 1, offset: position.offset });
 });

@@ -5,7 +5,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { EntriesOptions } from '../../src/index.js';
 import {
-  fillSegment, forEachFileManager, HoardingManager, inMemory, pattern, RecordingManager, turns, until, type Storage,
+  checkpointAll, checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, pattern,
+  RecordingManager, type Storage, turns, until,
 } from '../tools/helpers.js';
 import { KeepingManager, nextEntry, range, readEntries, readIds, takeIds } from '../tools/iterating.js';
 
@@ -86,8 +87,7 @@ inMemory('an iteration shows an entry whose commit has not been heard of yet onl
 forEachFileManager('an entry that was checkpointed is refused, and by default the iteration begins behind it', async (storage) => {
   const log = await storage.open();
   const gone = await fillSegment(log);
-  await log.checkpointActive();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointAll(log);
   const { id } = await log.append('there');
   await assert.rejects(readIds(log, { from: gone[0] }), { name: 'WalError', code: 'WAL_POSITION_GONE' });
   assert.equal((await readIds(log)).at(-1), id);
@@ -102,7 +102,7 @@ inMemory('the segments behind the one that is read may go, and then the iteratio
   const iterator = log.entries();
   const read = await takeIds(iterator, 1);
   manager.letGo();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   await assert.rejects(async () => {
     for await (const entry of iterator) read.push(entry.id);
   }, { name: 'WalError', code: 'WAL_POSITION_GONE' });

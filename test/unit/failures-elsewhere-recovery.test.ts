@@ -5,8 +5,8 @@ import * as format from '../../src/format/segment-format.js';
 import { MemoryFileManager } from '../../src/index.js';
 import { Gate } from '../tools/faulty-file-manager.js';
 import {
-  fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, pattern, ready, RecordingManager, SMALL,
-  Storage, text, turns, until,
+  checkpointAll, checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, pattern,
+  ready, RecordingManager, SMALL, Storage, text, turns, until,
 } from '../tools/helpers.js';
 
 const ROOMY = { preallocateBytes: 64 * 1024, checkpointAfterBytes: 60 * 1024, bufferBytes: 4096 };
@@ -25,7 +25,7 @@ function lastDifference(a: Buffer, b: Buffer): number {
 async function openRecycled(storage: Storage): Promise<{ log: Awaited<ReturnType<Storage['open']>>; name: string }> {
   const log = await storage.open();
   for (let i = 0; i < 6; i++) await fillSegment(log, 150);
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   await turns();
   const name = (await storage.liveNames()).at(-1) ?? '';
   return { log, name };
@@ -213,7 +213,7 @@ forEachFileManager('a read that has begun is counted before its segment can be r
   const reading = log.readAt(chunks[0].position);
   await until(() => gate.arrivals === 1);
   for (let i = 0; i < 4; i++) await fillSegment(log);
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   const used = faulty.calls.filter(({ operation, name }) => operation === 'rename' && name === 'wal-1-cp');
   assert.deepEqual(used, [], 'its file has not been put to use again');
   gate.open();
@@ -235,7 +235,7 @@ forEachFileManager('abandoning several segments renames none of them over one th
   const ids: number[] = [];
   for (let i = 0; i < 20; i++) ids.push((await reopened.append(`entry ${i} ${'z'.repeat(30)}`)).id);
   assert.ok(ids[0] > (old.at(-1) ?? 0));
-  await until(() => reopened.stats().segmentsToCheckpoint === 0);
+  await checkpointed(reopened);
   assert.deepEqual(manager.recovered, []);
   assert.deepEqual(manager.checkpoints, []);
   const found = await (await crashed.crash()).contents();
@@ -296,7 +296,7 @@ forEachFileManager('a checkpoint before the first entry is written frees nothing
   const now = (await (await crashed.crash()).contents()).map(({ id }) => id);
   assert.deepEqual(now, ids, 'nothing has been handed over yet');
   manager.letGo();
-  await until(() => reopened.stats().segmentsToCheckpoint === 0);
+  await checkpointed(reopened);
   assert.deepEqual(manager.checkpoints.flatMap(({ entries }) => entries.map(({ id }) => id)), ids);
   hoarder.letGo();
 });
@@ -313,8 +313,7 @@ forEachFileManager('ids go on above all ids ever given, were all checkpointed te
       assert.ok(id > highest, `${id} after ${highest}`);
       highest = id;
     }
-    await log.checkpointActive();
-    await until(() => log.stats().segmentsToCheckpoint === 0);
+    await checkpointAll(log);
     if (round % 2 === 0) await log.shutdown();
     else {
       const crashed = await storage.crash();

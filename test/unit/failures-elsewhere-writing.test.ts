@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { WalError, type LogManager } from '../../src/index.js';
 import { Gate, systemError, type FaultyFileManager } from '../tools/faulty-file-manager.js';
 import {
-  fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, pattern, ready, RecordingManager, Storage,
-  TestEnvironment, until,
+  checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, pattern, ready,
+  RecordingManager, Storage, TestEnvironment, until,
 } from '../tools/helpers.js';
 
 const ROOMY = { preallocateBytes: 64 * 1024, checkpointAfterBytes: 60 * 1024, bufferBytes: 4096 };
@@ -118,7 +118,7 @@ forEachFileManager('checkpointing an empty segment opens no file twice, and lose
   }
   ids.push((await log.append('last')).id);
   assert.deepEqual(ids, [1, 2, 3, 4, 5]);
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   assert.deepEqual(manager.checkpoints.map(({ lastId }) => lastId), [1, 2, 3, 4]);
   assert.deepEqual((await (await storage.crash()).contents()).map(({ id }) => id), [5]);
 });
@@ -216,7 +216,7 @@ for (const how of ['throws', 'rejects'] as const) {
 
     checkpointTo = (...args) => recorder.checkpointTo(...args);
     environment.fire();
-    await until(() => log.stats().segmentsToCheckpoint === 0);
+    await checkpointed(log);
     assert.equal(log.stats().lastCheckpointError, undefined);
     const handedOver = recorder.checkpoints.flatMap(({ entries }) => entries).map(({ id }) => id);
     const left = (await (await storage.crash()).contents()).map(({ id }) => id);

@@ -3,7 +3,10 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import type { WriteAheadLog } from '../../src/index.js';
 import { Gate, systemError } from '../tools/faulty-file-manager.js';
-import { fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, RecordingManager, turns, until } from '../tools/helpers.js';
+import {
+  checkpointAll, checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled,
+  RecordingManager, turns, until,
+} from '../tools/helpers.js';
 import { KeepingManager, nextEntry, range, readIds, takeEntries, takeIds } from '../tools/iterating.js';
 
 /** Follows `log` in the background, and keeps the ids it is given. */
@@ -160,7 +163,7 @@ inMemory('a follower that is too slow is told that entries are gone, unless it h
   const [slow, held] = [log.entries({ follow: true }), log.entries({ follow: true })];
   await Promise.all([takeIds(slow, 1), takeIds(held, 1)]);
   for (let i = 0; i < 3; i++) await fillSegment(log);
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   await assert.rejects(async () => takeIds(slow, 1000), { name: 'WalError', code: 'WAL_POSITION_GONE' });
   await held.return?.();
 
@@ -168,7 +171,7 @@ inMemory('a follower that is too slow is told that entries are gone, unless it h
   await log.hold('slow', { from });
   const iterator = log.entries({ from, follow: true });
   for (let i = 0; i < 3; i++) await fillSegment(log);
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   assert.deepEqual(await takeIds(iterator, log.durableId - from + 1), range(from, log.durableId));
   await iterator.return?.();
 });
@@ -292,8 +295,7 @@ inMemory('an entry of a follower can be read until the next is asked for, in a s
   const entry = await nextEntry(iterator);
   assert.ok(entry !== undefined);
   manager.letGo();
-  await log.checkpointActive();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointAll(log);
   for (let i = 0; i < 4; i++) await fillSegment(log);
   assert.deepEqual((await entry.readAllChunks()).map(({ length }) => length), [10_000, 1]);
   await iterator.return?.();

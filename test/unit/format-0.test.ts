@@ -4,7 +4,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { WalError } from '../../src/index.js';
-import { forEachFileManager, HoardingManager, inMemory, RecordingManager, Storage, turns, until } from '../tools/helpers.js';
+import {
+  checkpointed, forEachFileManager, HoardingManager, inMemory, RecordingManager, Storage, turns, until,
+} from '../tools/helpers.js';
 import type { CrashPoint } from '../support/crash-point.js';
 import { SimulatedDisk } from '../support/simulated-disk.js';
 import { SimulatedFileManager } from '../support/simulated-file-manager.js';
@@ -64,7 +66,7 @@ for (const name of NAMES) {
     const { id } = await log.append(['new', 'entry']);
     assert.ok(old.recoveredIds.every((known) => known < id), 'ids go on above the highest known');
     // Every segment of the predecessor is closed, so that all of them are handed over without being asked for.
-    await until(() => log.stats().segmentsToCheckpoint === 0);
+    await checkpointed(log);
     const handedOver = old.checkpoints.flatMap(({ entries }) => entries);
     assert.deepEqual(handedOver, old.recovered.filter(({ id: known }) => known < id));
     for (let i = 0; i < 30; i++) await log.append(`more ${i} ${'x'.repeat(500)}`);

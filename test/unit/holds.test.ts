@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { WriteAheadLog, type FileManager, type HoldOptions } from '../../src/index.js';
 import { Gate, systemError } from '../tools/faulty-file-manager.js';
-import { checkpointAll, fillSegment, forEachFileManager, inMemory, RecordingManager, SMALL, text, until, type Storage } from '../tools/helpers.js';
+import {
+  checkpointAll, fillSegment, forEachFileManager, inMemory, RecordingManager, SMALL, type Storage, text,
+  until,
+} from '../tools/helpers.js';
 import { KeepingManager, readEntries, readIds } from '../tools/iterating.js';
 import { SimulatedDisk, SimulatedFileManager } from '../support/index.js';
 
@@ -103,8 +106,7 @@ forEachFileManager('a hold on ids that were cut off and skipped can be had again
   const log = await storage.open();
   await log.appendBatch(['one', 'two', 'three', 'four']);
   await log.hold('replica', { from: 2 });
-  await log.checkpointActive();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointAll(log);
   await log.appendBatch(['five', 'six', 'seven']);
   await (await log.hold('replica')).advance(5);
   await log.truncateAfter(4);

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { channel, tracingChannel } from 'node:diagnostics_channel';
 import { inspect } from 'node:util';
 import type { LogPosition, WriteAheadLog } from '../../src/index.js';
-import { fillSegment, HoardingManager, inMemory, forEachFileManager, TestEnvironment, turns, until } from '../tools/helpers.js';
+import {
+  checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, TestEnvironment, turns, until,
+} from '../tools/helpers.js';
 
 /** Everything that is published on a tracing channel while `use` runs, as `stage` and context. */
 async function traces(name: string, use: () => Promise<unknown>): Promise<{ stage: string; context: object }[]> {
@@ -100,7 +102,7 @@ inMemory('stats() does not say why a segment is still there', async (storage) =>
   const hold = await log.hold('replica');
   const reader = await log.readAt(position);
   manager.letGo();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   assert.deepEqual(states(), [{ state: 'held', readers: 1, heldBy: ['replica'] }, active]);
   await hold.release();
   await until(() => log.stats().segments[0].state === 'read');

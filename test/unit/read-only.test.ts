@@ -13,8 +13,8 @@ import {
 import type { EntryExtent } from '../../src/segment/record-scanner.js';
 import { Gate, systemError } from '../tools/faulty-file-manager.js';
 import {
-  fillSegment, forEachFileManager, HoardingManager, inMemory, pattern, RecordingManager, text, turns, until,
-  withTemporaryDirectory, type SeenEntry, type Storage,
+  checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, pattern, RecordingManager, type
+  SeenEntry, type Storage, text, turns, until, withTemporaryDirectory,
 } from '../tools/helpers.js';
 import { authorOf, keyOf } from '../tools/kill-entries.js';
 
@@ -233,7 +233,7 @@ inMemory('for salvage, damage does not hide what is whole in other segments', as
 inMemory('a reader that starts below the oldest entry is told so, and one above the newest gets nothing', async (storage) => {
   const log = await storage.open();
   const written = [...await fillSegment(log), ...await fillSegment(log)];
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   await log.append('newest');
   const reader = await view(storage);
   await assert.rejects(collect(reader, { from: 1 }), hasCode('WAL_POSITION_GONE'));
@@ -282,10 +282,10 @@ forEachFileManager('a position is read like by its owner, until it is not there 
 async function recycle(log: WriteAheadLog, manager: HoardingManager): Promise<void> {
   manager.onCheckpoint = () => Promise.resolve();
   manager.letGo();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   for (let i = 0; i < 6; i++) {
     await fillSegment(log, 3000);
-    await until(() => log.stats().segmentsToCheckpoint === 0);
+    await checkpointed(log);
     await turns();
   }
 }

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { WalError, type Recovery, type WalOptions } from '../../src/index.js';
 import { systemError } from '../tools/faulty-file-manager.js';
 import {
-  fillSegment, forEachFileManager, HoardingManager, inMemory, pattern, RecordingManager, Storage, TestEnvironment,
-  turns, until, type SeenEntry,
+  checkpointAll, checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, pattern,
+  RecordingManager, type SeenEntry, Storage, TestEnvironment, turns, until,
 } from '../tools/helpers.js';
 
 interface SeveralSegments {
@@ -92,8 +92,7 @@ for (const [what, choose] of CHOICES) {
     assert.equal(log.recovery.entries, manager.recovered.length);
     const { id } = await log.append('new');
     assert.ok(id > (entries.at(-1)?.id ?? 0));
-    await log.checkpointActive();
-    await until(() => log.stats().segmentsToCheckpoint === 0);
+    await checkpointAll(log);
     const handedOver = manager.checkpoints.flatMap(({ entries: given }) => given.map((entry) => entry.id));
     assert.deepEqual(handedOver, [...manager.recoveredIds, id], 'what was recovered is handed over, and nothing else');
     await log.shutdown();
@@ -285,7 +284,7 @@ forEachFileManager('a file that a crash left under two names does not become two
   const manager = new RecordingManager();
   const log = await storage.open({ manager });
   for (let i = 0; i < 4; i++) await fillSegment(log);
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointed(log);
   await turns();
   await log.append('last');
   const crashed = await storage.crash();

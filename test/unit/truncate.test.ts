@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { Gate, systemError } from '../tools/faulty-file-manager.js';
 import {
-  fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, RecordingManager, SMALL, text, turns, until, type Storage,
+  checkpointAll, fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, RecordingManager,
+  SMALL, type Storage, text, turns, until,
 } from '../tools/helpers.js';
 import { KeepingManager, range, readEntries, readIds } from '../tools/iterating.js';
 import { someCrashChoices, SimulatedDisk, SimulatedFileManager, Random, type CrashPoint } from '../support/index.js';
@@ -129,8 +130,7 @@ inMemory('a cut does not wait for a checkpoint that never ends, and gives it up 
 inMemory('what was checkpointed cannot be cut off', async (storage) => {
   const log = await storage.open();
   await log.appendBatch(['one', 'two']);
-  await log.checkpointActive();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointAll(log);
   await log.append('three');
   await assert.rejects(log.truncateAfter(1), { name: 'WalError', code: 'WAL_POSITION_GONE' });
   assert.deepEqual(await readIds(log), [3]);
@@ -148,8 +148,7 @@ inMemory('entries that get ids of a cut are checkpointed, though those ids had b
   await log.truncateAfter(5);
   const { id } = await log.append('new');
   assert.ok(id < 9);
-  await log.checkpointActive();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointAll(log);
   assert.ok(manager.checkpoints.flatMap(({ entries }) => entries).some((entry) => entry.chunks[0] === 'new'));
 });
 
@@ -248,8 +247,7 @@ forEachFileManager('truncateBefore gives back whole segments, which are neither 
   const recovered = (await (await storage.crash()).contents()).map(({ id }) => id);
   assert.deepEqual(recovered, ids);
   manager.letGo();
-  await log.checkpointActive();
-  await until(() => log.stats().segmentsToCheckpoint === 0);
+  await checkpointAll(log);
   assert.equal(manager.checkpoints.at(-1)?.lastId, log.durableId);
 });
 

@@ -5,8 +5,8 @@ import fc from 'fast-check';
 import type { ChunkData, WriteAheadLog } from '../../src/index.js';
 import { Gate } from '../tools/faulty-file-manager.js';
 import {
-  fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, pattern, ready, RecordingManager, Storage,
-  text, turns, until, type SeenEntry,
+  checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled, pattern, ready,
+  RecordingManager, type SeenEntry, Storage, text, turns, until,
 } from '../tools/helpers.js';
 
 const ROOMY = { preallocateBytes: 256 * 1024, checkpointAfterBytes: 200 * 1024, bufferBytes: 4096 };
@@ -254,7 +254,7 @@ inMemory('whatever else happens in between, each commit is handed over once and 
       } else if (kind === 'rotate') await log.checkpointActive();
       else {
         if (kind === 'crash') {
-          await until(() => log.stats().segmentsToCheckpoint === 0);
+          await checkpointed(log);
           const crashed = await storage.crash();
           await leave();
           storage = crashed;
