@@ -6,7 +6,7 @@ import { LogPosition } from '../model/log-position.js';
 import { assertOptions, resolveOptions, signalOf } from '../model/options.js';
 import type { FileManager } from '../files/file-manager.js';
 import { viewLog, type LogView, type ViewOptions } from '../engine/view/log-view.js';
-import { lastIdBefore, openScanner, type LinkedSegment } from '../engine/view/segment-chain.js';
+import { openScanner } from '../engine/view/segment-chain.js';
 import { findClosedEnd, findLastEnd, type SegmentEnd } from '../engine/view/segment-end.js';
 import { ChunkSource } from '../segment/chunk-source.js';
 import { damaged, Entry } from '../segment/segment-reader.js';
@@ -132,7 +132,7 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
 
   /** @internal The highest id given out before the first segment. */
   get goneId(): EntryId {
-    return lastIdBefore(this.#view.segments.at(0));
+    return this.#view.segments.at(0)?.segment.idBefore ?? 0;
   }
 
   /** The highest id given out, as far as the log knows. */
@@ -184,7 +184,7 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
     const { segments } = view;
     for (const { segment } of segments) segment.pin();
     try {
-      assertNotGone(from, segments.at(0));
+      assertNotGone(from, segments.at(0)?.segment);
       for (let i = 0; i < segments.length; i++) {
         const isWanted = from === undefined || (segments[i + 1]?.link?.lastId ?? from) >= from;
         if (!isWanted) continue;
@@ -278,15 +278,14 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   async #openSegment(index: number, { segments, last }: LogView): Promise<SegmentEnd & { scanner: RecordScanner }> {
     const { segment } = segments[index];
     const { bufferBytes } = this.#options;
-    const before = lastIdBefore(segments[index]);
     // Where segments are missing, the next one is not the successor.
     const follower = segments[index + 1]?.link;
     const next = follower?.previousSegmentId === segment.segmentId ? follower : undefined;
     // Where it ends is settled first, so that nothing is shown of a batch that is not whole.
     const found = index === segments.length - 1 ? last
-      : next === undefined ? await findLastEnd(segment, before, bufferBytes)
-        : await findClosedEnd(segment, next, before, bufferBytes);
-    return { ...found, scanner: await openScanner(segment, bufferBytes, before, found.end) };
+      : next === undefined ? await findLastEnd(segment, bufferBytes)
+        : await findClosedEnd(segment, next, bufferBytes);
+    return { ...found, scanner: await openScanner(segment, bufferBytes, found.end) };
   }
 
   #report(damage: WalError): void {
@@ -316,10 +315,10 @@ function describe({ segments, last }: LogView): SegmentInfo[] {
   });
 }
 
-function assertNotGone(from: EntryId | undefined, oldest: LinkedSegment | undefined): void {
-  if (from === undefined || oldest === undefined || from > lastIdBefore(oldest)) return;
-  const message = `entries up to ${lastIdBefore(oldest)} have been checkpointed, and ${from} is among them`;
-  throw new WalError('WAL_POSITION_GONE', message, { segmentId: oldest.segment.segmentId });
+function assertNotGone(from: EntryId | undefined, oldest: Segment | undefined): void {
+  if (from === undefined || oldest === undefined || from > oldest.idBefore) return;
+  const message = `entries up to ${oldest.idBefore} have been checkpointed, and ${from} is among them`;
+  throw new WalError('WAL_POSITION_GONE', message, { segmentId: oldest.segmentId });
 }
 
 function gone({ segmentId, offset }: LogPosition): WalError {

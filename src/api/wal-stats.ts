@@ -123,7 +123,8 @@ export function statsOf(sources: StatsSources): WalStats {
 
 function segmentStats({ active, segments, checkpointer, pool, holds }: StatsSources): SegmentStats[] {
   const describe = (segment: Segment, state: SegmentStats['state']): SegmentStats => {
-    const { segmentId, lastId, end: bytes, pins: readers } = segment;
+    const { segmentId, isEmpty, end: bytes, pins: readers } = segment;
+    const lastId = isEmpty ? 0 : segment.lastId;
     return { segmentId, lastId, bytes, state, readers, heldBy: state === 'held' ? holds.namesWanting(segment) : [] };
   };
   const stateOf = (segment: Segment): SegmentStats['state'] => {

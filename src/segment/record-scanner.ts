@@ -15,8 +15,6 @@ export interface ScanOptions {
   readonly blockBytes: number;
   /** Where the segment is known to end, behind a committed entry; otherwise it ends where its records do. */
   readonly end?: number;
-  /** Entry ids in the segment are above this. */
-  readonly after: number;
   onBytesRead?(count: number): void;
 }
 
@@ -75,7 +73,7 @@ export class RecordScanner {
     this.#windowStart = this.#windowEnd = segment.start;
     this.end = segment.start;
     this.durableUpTo = segment.start;
-    this.lastId = this.#lastEntryId = options.after;
+    this.lastId = this.#lastEntryId = segment.idBefore;
   }
 
   /** Opens a scanner on `segment` and reads its first link. Read errors are errors, never the end of the log. */
@@ -88,8 +86,7 @@ export class RecordScanner {
 
   /** Opens a scanner on what is durable of `segment` now. */
   static openDurable(segment: Segment, blockBytes: number): Promise<RecordScanner> {
-    const after = segment.format.lastIdBefore(segment.segmentId);
-    return RecordScanner.open(segment, { blockBytes, end: segment.durableEnd, after });
+    return RecordScanner.open(segment, { blockBytes, end: segment.durableEnd });
   }
 
   get #isBounded(): boolean {

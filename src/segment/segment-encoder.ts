@@ -138,6 +138,7 @@ export class SegmentEncoder {
    */
   writeLink(link: format.Link, nonce: number, waiter: CommitWaiter): void {
     assert(this.pendingBytes === 0, 'a link is the first record of a flush');
+    if (this.offset === this.segment.start) this.segment.beginAfter(link.lastId);
     const at = this.#reserve(format.LINK_LENGTH);
     this.chain = format.encodeLink(this.#block(), at, this.segment.seed, this.offset, link, nonce);
     this.#advance(format.LINK_LENGTH);

@@ -2,6 +2,7 @@ import { deferred, type Deferred } from '../base/async.js';
 import { assert } from '../base/assert.js';
 import { toWalError, WalError } from '../base/errors.js';
 import type { Format } from '../format/format.js';
+import type { EntryId } from '../model/entry.js';
 import type { SegmentHeader } from '../format/segment-format.js';
 import type { FileHandle } from '../files/file-manager.js';
 import { readFully } from '../files/transfer.js';
@@ -20,7 +21,7 @@ import { readFully } from '../files/transfer.js';
  * await again.shutdown();
  */
 export interface RecoveredSegment {
-  /** Its number: the lowest entry id it could hold when it was named. */
+  /** Its number. Those of later segments are higher; the ids of its entries may be higher or lower. */
   readonly segmentId: number;
   /** The `versionInfo` that was in force when the segment was begun. */
   readonly versionInfo: Uint8Array;
@@ -44,8 +45,10 @@ export class Segment implements RecoveredSegment {
   end: number;
   /** Behind the last entry that is both committed and durable: what readers may see. */
   durableEnd: number;
-  /** The id of the last entry in it, 0 if there is none. */
-  lastId = 0;
+  /** The highest id given out before it: those of its entries are above. */
+  idBefore: EntryId = 0;
+  /** The highest id given out by its end: that of its last entry, or the one before it. */
+  lastId: EntryId = 0;
   /** Whether the log has gone on in another segment, durably: nothing will be added to this one. */
   isSealed = false;
   /** Whether its entries were safe elsewhere when the log was opened. */
@@ -72,6 +75,16 @@ export class Segment implements RecoveredSegment {
 
   get formatVersion(): number {
     return this.format.version;
+  }
+
+  /** The log continues here, its highest id being `id`. */
+  beginAfter(id: EntryId): void {
+    this.idBefore = this.lastId = id;
+  }
+
+  /** Whether no entry has been committed to it. */
+  get isEmpty(): boolean {
+    return this.lastId === this.idBefore;
   }
 
   get pins(): number {

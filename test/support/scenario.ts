@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import type { CrashPoint, Fate } from './crash-point.js';
 import { DIRECTORY, ModelledLog, type ModelledLogOptions, type Outcome } from './modelled-log.js';
+import { entryOfPredecessor, segmentOfPredecessor } from './predecessor.js';
 import type { Random } from './random.js';
 import { ReferenceModel } from './reference-model.js';
 import type { Settings } from './settings.js';
@@ -30,6 +31,8 @@ export class Scenario {
 
   /** Opens the log, carries out the steps, and waits for what is in flight. Throws a Violation for what must not be. */
   async run(steps: readonly Step[]): Promise<void> {
+    const [first] = steps;
+    if (first?.do === 'take over from the predecessor') this.#writeAsPredecessor(first.segments);
     await this.#log.open();
     for (const step of steps) await this.#carryOut(step);
     await this.#log.settle();
@@ -56,6 +59,8 @@ export class Scenario {
       case 'shut down': return this.#shutDown();
       case 'reopen': return this.#reopen(0);
       case 'reopen, abandoning': return this.#reopen(step.segments);
+      case 'rename a segment': return this.#renameSegment(step.ahead);
+      case 'take over from the predecessor': return;
       case 'end the process': return this.#restartAndOpen(this.#crashPoint().processDeath(() => this.#random.oneIn(2)));
       case 'lose power': return this.#restartAndOpen(randomPowerLoss(this.#crashPoint(), this.#random));
       case 'checkpoints will': this.#log.checkpoints = step.behave; return;
@@ -109,6 +114,44 @@ export class Scenario {
     this.#log.segmentsToAbandon = 0;
   }
 
+  /** Gives the file of a live segment a name that a later one may be about to get. */
+  async #renameSegment(ahead: number): Promise<void> {
+    await this.#shutDown();
+    const { disk } = this.#log;
+    const names = disk.paths().filter((path) => /\/wal-\d+$/.test(path) && !isOfPredecessor(disk, path));
+    const newName = `${DIRECTORY}/wal-${(this.model.liveIds().at(-1) ?? 0) + ahead}`;
+    if (names.length > 0 && disk.lookup(newName) === undefined) {
+      disk.rename(this.#random.pick(names), newName);
+      disk.syncDirectory(DIRECTORY, disk.time);
+    }
+    await this.#log.open();
+  }
+
+  /** Writes the segments of a log as the predecessor leaves them, all of it durable. */
+  #writeAsPredecessor(segments: readonly (readonly number[])[]): void {
+    const { disk } = this.#log;
+    disk.directories.add(DIRECTORY);
+    const written: { readonly ordinal: number; readonly id: number }[] = [];
+    let nextId = 1;
+    for (const lengths of segments) {
+      const name = `${DIRECTORY}/wal-${nextId}`;
+      // It gives two segments no one name either.
+      if (disk.lookup(name) !== undefined) nextId++;
+      const inode = disk.create(`${DIRECTORY}/wal-${nextId}`);
+      const entries = lengths.map((length) => {
+        const bytes = this.#bytes(length);
+        const ordinal = this.model.begin();
+        this.model.wrote(ordinal, bytes);
+        this.model.committing(ordinal);
+        written.push({ ordinal, id: nextId });
+        return entryOfPredecessor(nextId++, bytes);
+      });
+      disk.writeDurably(inode, 0, segmentOfPredecessor(entries));
+    }
+    disk.syncDirectory(DIRECTORY, disk.time);
+    for (const { ordinal, id } of written) this.model.acknowledged(ordinal, id);
+  }
+
   async #shutDown(): Promise<void> {
     // A checkpoint that hangs would keep the shutdown waiting: that is what it is documented to do.
     const cannotEnd = this.#log.hasHungCheckpoint || this.#log.checkpoints === 'hang';
@@ -142,6 +185,12 @@ export class Scenario {
     this.#log.disk.lookup(this.#random.pick(paths))?.read(bytes, this.#random.below(200));
     return bytes;
   }
+}
+
+function isOfPredecessor(disk: SimulatedDisk, path: string): boolean {
+  const header = new Uint8Array(5);
+  disk.lookup(path)?.read(header, 0);
+  return header[3] === 0;
 }
 
 /** A disk after the power has gone. One time in ten it has kept everything, one in ten nothing. */

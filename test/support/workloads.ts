@@ -49,6 +49,10 @@ export type Step =
   | { readonly do: 'reopen' }
   /** Opens it again and abandons this many of the oldest segments. */
   | { readonly do: 'reopen, abandoning'; readonly segments: number }
+  /** Shuts it down; a live segment's file gets the name of the id that comes `ahead` after the last. Opens it again. */
+  | { readonly do: 'rename a segment'; readonly ahead: number }
+  /** As the first step of a workload: the log is the predecessor's, of segments with entries of these lengths. */
+  | { readonly do: 'take over from the predecessor'; readonly segments: readonly (readonly number[])[] }
   /** The process ends without a word, and another one opens the log. */
   | { readonly do: 'end the process' }
   /** The power goes, and any part of what is pending with it. */
@@ -90,6 +94,8 @@ const advanceHold: Step = { do: 'advance the hold' };
 const releaseHold: Step = { do: 'release the hold' };
 const iterate: Step = { do: 'iterate' };
 const follow: Step = { do: 'follow' };
+const renameSegment = (ahead: number): Step => ({ do: 'rename a segment', ahead });
+const takeOver = (...segments: number[][]): Step => ({ do: 'take over from the predecessor', segments });
 const ALL = 1000;
 
 /** Fills about one segment of the size the tests use, which is closed at about 1 KiB. */
@@ -292,12 +298,33 @@ export const WORKLOADS: readonly Workload[] = [
       loose(9), { do: 'shut down' },
     ],
   },
+  {
+    name: "the predecessor's log, cut and used",
+    steps: [
+      takeOver([30, 40], [], [20, 30], []), checkpointsWill('hang'), append(30), append(40), truncateAfter(1), append(50),
+      truncateAfter(3), append(9), endProcess, truncateAfter(ALL), append(8), losePower, append(7),
+    ],
+  },
+  {
+    name: 'a segment with another name',
+    steps: [
+      checkpointsWill('reject'), append(30), append(40), renameSegment(2), append(50), checkpointActive, append(60), append(70),
+      truncateAfter(1), append(9), renameSegment(1), checkpointActive, append(8), truncateAfter(2), append(7), losePower, iterate,
+    ],
+  },
 ];
 
 /** A workload made up by chance. */
 export function randomWorkload(random: Random): Workload {
   const steps = Array.from({ length: random.between(3, 25) }, () => randomStep(random));
+  if (random.oneIn(8)) steps.unshift(randomPredecessor(random));
   return { name: 'random', steps };
+}
+
+/** The predecessor leaves its newest segment without entries now and then. */
+function randomPredecessor(random: Random): Step {
+  const lengths = (): number[] => Array.from({ length: random.pick([0, 1, 2, 5]) }, () => random.below(500));
+  return takeOver(...Array.from({ length: random.between(1, 4) }, lengths));
 }
 
 function randomStep(random: Random): Step {
@@ -318,8 +345,10 @@ function randomStep(random: Random): Step {
     case 14: return { do: 'hold a reader' };
     case 15: return { do: 'release readers' };
     case 16: return random.pick([settle, letTimePass]);
-    case 17:
-      return random.pick([reopen, { do: 'shut down' }, { do: 'reopen, abandoning', segments: random.between(1, 3) }]);
+    case 17: {
+      const abandoning: Step = { do: 'reopen, abandoning', segments: random.between(1, 3) };
+      return random.pick([reopen, { do: 'shut down' }, abandoning, renameSegment(random.between(1, 4))]);
+    }
     case 18: return endProcess;
     default: return losePower;
   }

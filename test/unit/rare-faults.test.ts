@@ -1,9 +1,10 @@
 /** Faults that a crash does not show: what a failed log still does, and bytes that no crash of this log leaves. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { crc32, crc32c } from '../../src/base/crc32.js';
+import { crc32 } from '../../src/base/crc32.js';
 import { encodeTailHeader } from '../../src/format/tail-format.js';
 import { MemoryFileManager, type FileHandle, type OpenOptions } from '../../src/index.js';
+import { entryOfPredecessor } from '../support/predecessor.js';
 import { systemError } from '../tools/faulty-file-manager.js';
 import {
   fillSegment, HoardingManager, inMemory, pattern, ready, RecordingManager, Storage, TestEnvironment, text, turns, until,
@@ -81,23 +82,9 @@ inMemory('an entry with a mark in it is read wrongly when all of it is in memory
   assert.deepEqual(await crashed.contents({ ...ROOMY, bufferBytes: 60 * 1024 }), [{ id, chunks }]);
 });
 
-/** An entry of one chunk as the predecessor wrote it. */
-function entryOfPredecessor(id: number, data: string): Buffer {
-  const chunk = Buffer.from(data);
-  const bytes = Buffer.alloc(1 + 8 + 1 + 4 + chunk.length + 4 + 1);
-  bytes[0] = 1;
-  bytes.writeBigUInt64LE(BigInt(id), 1);
-  bytes[9] = 2;
-  bytes.writeUInt32LE(chunk.length, 10);
-  bytes.set(chunk, 14);
-  bytes.writeUInt32LE(crc32c(chunk), 14 + chunk.length);
-  bytes[18 + chunk.length] = 3;
-  return bytes;
-}
-
 inMemory('stale entries behind a segment of the predecessor are not handed over', async (storage) => {
   const entries = [[60, 'live'], [61, 'live too'], [48, 'stale'], [62, 'behind it']] as const;
-  const bytes = [Buffer.from('okw\0\0', 'latin1'), ...entries.map(([id, data]) => entryOfPredecessor(id, data))];
+  const bytes = [Buffer.from('okw\0\0', 'latin1'), ...entries.map(([id, data]) => entryOfPredecessor(id, Buffer.from(data)))];
   await storage.put('wal-60', Buffer.concat(bytes));
   assert.deepEqual(await storage.contents(), [{ id: 60, chunks: ['live'] }, { id: 61, chunks: ['live too'] }]);
 });

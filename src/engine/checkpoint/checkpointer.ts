@@ -120,7 +120,7 @@ export class Checkpointer {
    * with its name it would look like one of them.
    */
   discard(segment: Segment): void {
-    segment.lastId = 0;
+    segment.idBefore = segment.lastId = 0;
     this.#held.unshift(segment);
     this.#retirements.start();
   }

@@ -71,6 +71,6 @@ export function writeOpeningLink(
 /** A segment without entries always goes on: its successor could not have a name of its own. */
 function canGoOn(last: Segment, log: RecoveredLog, options: ResolvedOptions): boolean {
   if (!last.format.isWritten) return false;
-  if (last.lastId === 0) return true;
+  if (last.isEmpty) return true;
   return !last.isAbandoned && log.end + LINK_LENGTH <= options.preallocateBytes;
 }

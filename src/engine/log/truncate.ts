@@ -41,7 +41,8 @@ export async function cutAfter(id: EntryId, parts: CutParts): Promise<void> {
   try {
     if (beyond.size === 0) return;
     const place = await findPlace(id, parts);
-    const dropped = [...segments].filter((segment) => segment.segmentId > (place.segment?.segmentId ?? 0));
+    const all = [...segments];
+    const dropped = place.segment === undefined ? all : all.slice(all.indexOf(place.segment) + 1);
     const wasActive = active.segment;
     await active.cut(place.link, id);
     queue.durableId.set(id);
@@ -63,7 +64,7 @@ async function findPlace(id: EntryId, { segments, checkpointer, blockBytes }: Cu
     const message = `the log cannot be cut behind entry ${id}: ${checkpointedId} is checkpointed`;
     throw new WalError('WAL_POSITION_GONE', message);
   }
-  const candidates = [...segments].filter(({ segmentId }) => segmentId <= id).reverse();
+  const candidates = [...segments].filter(({ idBefore }) => idBefore < id).reverse();
   // A checkpoint that was running may end while these are read.
   const pinned = [...segments];
   for (const segment of pinned) segment.pin();
@@ -96,12 +97,14 @@ async function lastUpTo(id: EntryId, segment: Segment, blockBytes: number): Prom
   }
 }
 
-/** Where the first segment says that the log ended before it. */
+/** Where the first segment says that the log ended before it; in format 0, at its beginning. */
 async function beforeFirst(first: Segment, blockBytes: number): Promise<CutPlace> {
   const { link } = await RecordScanner.openDurable(first, blockBytes);
   if (link !== undefined) return { segment: undefined, lastId: link.lastId, link };
-  const message = `segment ${first.segmentId} has the predecessor's format, and cannot be dropped as a whole`;
-  throw new WalError('WAL_UNSUPPORTED_VERSION', message, { segmentId: first.segmentId });
+  const { segmentId, start, idBefore } = first;
+  return {
+    segment: first, lastId: idBefore, link: { previousSegmentId: segmentId, previousEnd: start, previousChain: 0 },
+  };
 }
 
 function endAt(segment: Segment, { lastId, link }: CutPlace): void {

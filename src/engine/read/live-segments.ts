@@ -1,3 +1,4 @@
+import { assert } from '../../base/assert.js';
 import { WalError } from '../../base/errors.js';
 import type { EntryId } from '../../model/entry.js';
 import type { Segment } from '../../segment/segment.js';
@@ -20,6 +21,8 @@ export class LiveSegments implements Iterable<Segment> {
 
   /** Adds the segment that is written to from now on. */
   add(segment: Segment): void {
+    const last = this.#segments.at(-1);
+    assert(last === undefined || last.segmentId < segment.segmentId, 'a later segment has a higher number');
     this.#segments.push(segment);
   }
 
@@ -47,11 +50,8 @@ export class LiveSegments implements Iterable<Segment> {
     if (id <= this.#goneId) {
       throw new WalError('WAL_POSITION_GONE', `entry ${id} is gone, with all up to ${this.#goneId}`);
     }
-    // A segment gets its id while entries still go to the one before it, so that may be the one.
-    let at = Math.max(0, this.#lastUpTo(id) - 1);
-    const isPassed = (segment: Segment) => segment.isAbandoned || segment.lastId < id;
-    while (at < this.#segments.length - 1 && isPassed(this.#segments[at])) at++;
-    return this.#segments[at];
+    const holding = this.#segments.find((segment) => !segment.isAbandoned && segment.lastId >= id);
+    return holding ?? this.#segments[this.#segments.length - 1];
   }
 
   /** The index of the last segment whose id is at most `segmentId`; -1 if there is none. */

@@ -8,7 +8,7 @@ import { provenEnd } from '../../segment/record-scanner.js';
 import type { RecoveredSegment, Segment } from '../../segment/segment.js';
 import type { LogDirectory } from '../directory/log-directory.js';
 import type { Holds } from '../checkpoint/holds.js';
-import { isWhole, lastIdBefore, linkSegments, openScanner, type LinkedSegment } from '../view/segment-chain.js';
+import { isWhole, linkSegments, openScanner, type LinkedSegment } from '../view/segment-chain.js';
 import { readSegmentFiles, type Closable } from '../view/segment-files.js';
 import { TailRewriter } from './tail-rewrite.js';
 
@@ -96,8 +96,8 @@ export class LogRecovery {
     this.#totalBytes = await totalSize(chain);
     let lastId = 0;
     for (const [i, { segment }] of chain.slice(0, -1).entries()) {
-      // It is the id of the last entry of a segment: above all ids before that one, and below all behind it.
-      segment.isCheckpointed = this.#holds.checkpointedId > lastIdBefore(chain[i]);
+      // It is the id of the last entry of a segment: above all ids before that one, and below all after it.
+      segment.isCheckpointed = this.#holds.checkpointedId > segment.idBefore;
       lastId = await this.#recoverClosed(segment, chain[i + 1].link, lastId);
     }
     const last = chain.at(-1);
@@ -105,7 +105,7 @@ export class LogRecovery {
     return {
       ...end,
       segments: chain.map(({ segment }) => segment),
-      goneId: lastIdBefore(chain[0]),
+      goneId: chain.at(0)?.segment.idBefore ?? 0,
       spares: [...files.spares, ...unused.map(({ name }) => name)],
       aliases: files.aliases,
       entries: this.#entries,
@@ -116,12 +116,13 @@ export class LogRecovery {
   /** Recovers a segment that has a successor, whose link says where it ends. Returns the highest id so far. */
   async #recoverClosed(segment: Segment, next: Link | undefined, lastId: EntryId): Promise<EntryId> {
     segment.isSealed = true;
-    if (segment.isCheckpointed) return this.#passOver(segment, next, lastId);
+    follow(segment, lastId);
+    if (segment.isCheckpointed) return this.#passOver(segment, next);
     if (!(await this.#target.shouldRecover(segment))) {
       segment.isAbandoned = true;
-      return this.#passOver(segment, next, lastId);
+      return this.#passOver(segment, next);
     }
-    const scanner = await this.#scan(segment, lastId, next?.previousEnd);
+    const scanner = await this.#scan(segment, next?.previousEnd);
     await this.#deliver(scanner);
     if (!isWhole(scanner, next)) throw damaged(segment, scanner.end, scanner.lastId);
     segment.end = segment.durableEnd = scanner.end;
@@ -129,13 +130,13 @@ export class LogRecovery {
   }
 
   /** A checkpointed segment is only there for those who hold it; they check what they read. */
-  async #passOver(segment: Segment, next: Link | undefined, lastId: EntryId): Promise<EntryId> {
+  async #passOver(segment: Segment, next: Link | undefined): Promise<EntryId> {
     if (next !== undefined) {
       segment.end = segment.durableEnd = next.previousEnd;
       segment.lastId = next.lastId;
       return segment.lastId;
     }
-    const scanner = await this.#scan(segment, lastId, undefined);
+    const scanner = await this.#scan(segment, undefined);
     while ((await scanner.next()) !== undefined);
     segment.end = segment.durableEnd = scanner.end;
     segment.lastId = scanner.lastId;
@@ -147,11 +148,12 @@ export class LogRecovery {
    * anything in it is shown: what the owner has been shown must still be there after the next crash.
    */
   async #recoverLast({ segment, link }: LinkedSegment, tail: TailRewriter, lastId: EntryId): Promise<LogEnd> {
-    const scanner = await this.#scan(segment, lastId, undefined);
+    follow(segment, lastId);
+    const scanner = await this.#scan(segment, undefined);
     if ((scanner.link === undefined) !== (link === undefined)) throw changedError(segment);
     // A link behind the last entry is written over when the log goes on: it has told what it had to tell.
     let { end, chain } = scanner;
-    let last = 0;
+    let last = segment.idBefore;
     for (let entry = await scanner.next(); entry !== undefined; entry = await scanner.next()) {
       // Otherwise it belongs to a batch whose end may never come.
       if (scanner.end < entry.end) continue;
@@ -166,7 +168,7 @@ export class LogRecovery {
     const isProven = durableUpTo >= end;
     if (!isProven) await tail.rewrite(segment, durableUpTo, end);
     segment.isAbandoned = !(await this.#target.shouldRecover(segment));
-    if (!isProven || !segment.isAbandoned) await this.#deliverLast(segment, lastId, { end, chain });
+    if (!isProven || !segment.isAbandoned) await this.#deliverLast(segment, { end, chain });
     segment.end = segment.durableEnd = end;
     segment.lastId = last;
     return { end, chain, lastId: scanner.lastId, tornBytes: scanner.tornBytes };
@@ -176,15 +178,15 @@ export class LogRecovery {
    * Reads the last segment once more, up to where the log ends. After a failed sync the cache can drop what it
    * showed before: then the disk has something else, and the next opening will see that.
    */
-  async #deliverLast(segment: Segment, lastId: EntryId, { end, chain }: Pick<LogEnd, 'end' | 'chain'>): Promise<void> {
-    const scanner = await this.#scan(segment, lastId, end);
+  async #deliverLast(segment: Segment, { end, chain }: Pick<LogEnd, 'end' | 'chain'>): Promise<void> {
+    const scanner = await this.#scan(segment, end);
     if (segment.isAbandoned) while ((await scanner.next()) !== undefined);
     else await this.#deliver(scanner);
     if (scanner.end !== end || scanner.chain !== chain) throw changedError(segment);
   }
 
-  #scan(segment: Segment, lastId: EntryId, end: number | undefined): Promise<RecordScanner> {
-    return openScanner(segment, this.#options.bufferBytes, lastId, end, (count) => this.#report(count));
+  #scan(segment: Segment, end: number | undefined): Promise<RecordScanner> {
+    return openScanner(segment, this.#options.bufferBytes, end, (count) => this.#report(count));
   }
 
   async #deliver(scanner: RecordScanner): Promise<void> {
@@ -211,6 +213,11 @@ export class LogRecovery {
       throw new WalError('WAL_LOG_MANAGER_FAILED', 'onRecoveryProgress failed', { cause });
     }
   }
+}
+
+/** Ids grow: in format 0 nothing but the segments before it tells what is left of a file's earlier life. */
+function follow(segment: Segment, lastId: EntryId): void {
+  if (!segment.format.isLinked) segment.beginAfter(Math.max(lastId, segment.idBefore));
 }
 
 function changedError({ segmentId }: Segment): WalError {

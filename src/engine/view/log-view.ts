@@ -2,7 +2,7 @@ import { isDamage, WalError } from '../../base/errors.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { provenEnd } from '../../segment/record-scanner.js';
 import type { Segment } from '../../segment/segment.js';
-import { lastIdBefore, linkSegments, missingError, readFirstLink, type LinkedSegment } from './segment-chain.js';
+import { linkedSegment, linkSegments, missingError, readFirstLink, type LinkedSegment } from './segment-chain.js';
 import { findLastEnd, type SegmentEnd } from './segment-end.js';
 import { readSegmentFiles, type Closable, type SegmentFiles } from './segment-files.js';
 
@@ -70,8 +70,7 @@ async function look(
     return linkAll(files, options.bufferBytes, damage);
   });
   const newest = chain.at(-1);
-  const last = newest === undefined
-    ? EMPTY_END : await findLastEnd(newest.segment, lastIdBefore(newest), options.bufferBytes);
+  const last = newest === undefined ? EMPTY_END : await findLastEnd(newest.segment, options.bufferBytes);
   const segments = [];
   for (const linked of chain) segments.push({ ...linked, size: await linked.segment.size() });
   const used = new Set<Closable>(chain.map(({ segment }) => segment));
@@ -93,7 +92,7 @@ async function linkAll(
     const isEmpty = segment.format.isLinked && link === undefined
       && (await provenEnd(segment, segment.start, blockBytes)) === segment.start;
     if (isEmpty) unused.push(segment);
-    else chain.push({ segment, link });
+    else chain.push(linkedSegment(segment, link));
   }
   for (const { segment, link } of chain.slice(1)) {
     const missing = link?.previousSegmentId;

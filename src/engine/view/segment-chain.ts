@@ -2,19 +2,17 @@ import { WalError } from '../../base/errors.js';
 import { segmentName } from '../../format/file-names.js';
 import { decodeLink, LINK_LENGTH, type Link } from '../../format/segment-format.js';
 import { readFully } from '../../files/transfer.js';
-import type { EntryId } from '../../model/entry.js';
 import { provenEnd, RecordScanner } from '../../segment/record-scanner.js';
 import { damaged } from '../../segment/segment-reader.js';
 import type { Segment } from '../../segment/segment.js';
 import type { SegmentFiles } from './segment-files.js';
 
-/** Begins to read a segment, behind entries up to `lastId`. `end` is where it is known to end. */
+/** Begins to read a segment. `end` is where it is known to end. */
 export function openScanner(
-  segment: Segment, blockBytes: number, lastId: EntryId, end?: number, onBytesRead?: (count: number) => void,
+  segment: Segment, blockBytes: number, end?: number, onBytesRead?: (count: number) => void,
 ): Promise<RecordScanner> {
   return RecordScanner.open(segment, {
     blockBytes,
-    after: Math.max(lastId, segment.format.lastIdBefore(segment.segmentId)),
     ...(end === undefined ? {} : { end }),
     ...(onBytesRead === undefined ? {} : { onBytesRead }),
   });
@@ -26,15 +24,16 @@ export function isWhole({ end, chain }: RecordScanner, next: Link | undefined): 
   return end === next.previousEnd && chain === next.previousChain;
 }
 
+/** A segment, and the link that begins it: none in format 0, nor where that is damaged. */
 export interface LinkedSegment {
   readonly segment: Segment;
   readonly link: Link | undefined;
 }
 
-/** The highest id given out before a segment, as far as its own beginning tells; 0 if there is no segment. */
-export function lastIdBefore(linked: LinkedSegment | undefined): EntryId {
-  if (linked === undefined) return 0;
-  return linked.link?.lastId ?? linked.segment.format.lastIdBefore(linked.segment.segmentId);
+/** Notes in `segment` what its beginning tells: the highest id given out before it. */
+export function linkedSegment(segment: Segment, link: Link | undefined): LinkedSegment {
+  segment.beginAfter(link?.lastId ?? segment.format.lastIdBefore(segment.segmentId));
+  return { segment, link };
 }
 
 /**
@@ -50,7 +49,7 @@ export async function linkSegments(
   for (const segment of files.segments) {
     const link = segment.format.isLinked ? await readFirstLink(segment) : undefined;
     if (!segment.format.isLinked || link !== undefined) {
-      linked.push({ segment, link });
+      linked.push(linkedSegment(segment, link));
     } else {
       const proven = await provenEnd(segment, segment.start, blockBytes);
       if (proven > segment.start) throw damaged(segment, segment.start, 0);
@@ -62,7 +61,7 @@ export async function linkSegments(
   if (first?.link !== undefined) assertIsFirst(first.segment, first.link, linked, files, unused);
   for (const { segment } of linked) {
     if (chain.some((member) => member.segment === segment)) continue;
-    if (!segment.format.isLinked) throw damaged(segment, segment.start, 0);
+    if (!segment.format.isLinked && !isCutOff(segment, chain)) throw damaged(segment, segment.start, 0);
     unused.push(segment);
   }
   return { chain, unused };
@@ -84,6 +83,13 @@ function followLinks(linked: readonly LinkedSegment[]): LinkedSegment[] {
       return [...linked.filter((other) => !hasLink(other) && other.segment.segmentId < segmentId), ...chain];
     }
   }
+}
+
+/** Whether a cut dropped the segment: then the log continues in a later one, from the end of an earlier one. */
+function isCutOff({ segmentId }: Segment, chain: readonly LinkedSegment[]): boolean {
+  return chain.some(({ segment, link }) => {
+    return link !== undefined && link.previousSegmentId < segmentId && segmentId < segment.segmentId;
+  });
 }
 
 /** Checks that what `first` names as its predecessor has been checkpointed, not lost. */

@@ -19,25 +19,23 @@ export interface SegmentEnd {
   readonly damage: WalError | undefined;
 }
 
-/** Reads a segment whose successor's link is `next`. `lastId` is the highest id before it. */
-export async function findClosedEnd(
-  segment: Segment, next: Link, lastId: EntryId, blockBytes: number,
-): Promise<SegmentEnd> {
-  const bounded = await openScanner(segment, blockBytes, lastId, next.previousEnd);
+/** Reads a segment whose successor's link is `next`. */
+export async function findClosedEnd(segment: Segment, next: Link, blockBytes: number): Promise<SegmentEnd> {
+  const bounded = await openScanner(segment, blockBytes, next.previousEnd);
   const found = await walk(bounded);
   if (isWhole(bounded, next)) return { ...found, provenId: found.lastId, tornBytes: 0 };
   // Within bounds the end of a batch counts as there. It is not if the damage comes before it.
-  return withDamage(await walk(await openScanner(segment, blockBytes, lastId)), segment);
+  return withDamage(await walk(await openScanner(segment, blockBytes)), segment);
 }
 
 /** Reads a segment that has no successor. Somebody may be writing to it meanwhile. */
-export async function findLastEnd(segment: Segment, lastId: EntryId, blockBytes: number): Promise<SegmentEnd> {
-  const found = await walk(await openScanner(segment, blockBytes, lastId));
+export async function findLastEnd(segment: Segment, blockBytes: number): Promise<SegmentEnd> {
+  const found = await walk(await openScanner(segment, blockBytes));
   if (!segment.format.isLinked) return { ...found, provenId: 0 };
   const proven = await provenEnd(segment, found.end, blockBytes);
   if (proven <= found.end) return found;
   // Perhaps it has only grown since it was read. What was proven durable before a reading must be found by it.
-  const again = await walk(await openScanner(segment, blockBytes, lastId));
+  const again = await walk(await openScanner(segment, blockBytes));
   return again.end < proven ? withDamage(again, segment) : again;
 }
 

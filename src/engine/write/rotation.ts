@@ -63,7 +63,7 @@ export class Rotation {
    * own.
    */
   get isEmpty(): boolean {
-    return this.segment.lastId === 0;
+    return this.segment.isEmpty;
   }
 
   /**

@@ -90,7 +90,7 @@ export const RECOVERY: readonly Mutation[] = [
     name: "the last segment's entries are shown before they are made durable",
     file: 'engine/recover/recovery.ts',
     find: 'if (!isProven) await tail.rewrite(',
-    replace: 'if (!this.shown) { this.shown = true; await this.#target.shouldRecover(segment); if (last > 0) await this.#deliver(await this.#scan(segment, lastId, end)); this.#target = { recover() {}, async shouldRecover() { return true; } }; } if (!isProven) await tail.rewrite(',
+    replace: 'if (!this.shown) { this.shown = true; await this.#target.shouldRecover(segment); if (last > segment.idBefore) await this.#deliver(await this.#scan(segment, end)); this.#target = { recover() {}, async shouldRecover() { return true; } }; } if (!isProven) await tail.rewrite(',
     caughtBy: named('unit/recovery', 'the tail is written again and synced before the manager sees any of it (memory)'),
   },
   {
@@ -151,7 +151,7 @@ export const RECOVERY: readonly Mutation[] = [
   },
   {
     name: 'a segment that is missing in the middle is not missed',
-    file: 'engine/recover/recovery.ts',
+    file: 'engine/view/segment-chain.ts',
     find: 'if (!isOlderLeft && !isEmptied) return;',
     replace: 'return;',
     caughtBy: named('unit/recovery', 'a segment missing in the middle, or emptied, is damage and not the end (memory)'),

@@ -1,4 +1,4 @@
-import { RANDOM, type Mutation } from './mutation.js';
+import { crashes, RANDOM, type Mutation } from './mutation.js';
 
 /** What truncation drops too much of, or too little. */
 export const TRUNCATION: readonly Mutation[] = [
@@ -8,5 +8,19 @@ export const TRUNCATION: readonly Mutation[] = [
     find: 'this.#goOn(successor, { ...link, lastId: this.nextId - 1 }, { committed: resolve, failed: reject });',
     replace: 'this.#goOn(successor, { ...link, lastId: this.nextId - 1 }, { committed: () => {}, failed: reject }); resolve();',
     caughtBy: RANDOM,
+  },
+  {
+    name: 'a cut looks for its place by the numbers of the segments',
+    file: 'engine/log/truncate.ts',
+    find: '.filter(({ idBefore }) => idBefore < id)',
+    replace: '.filter(({ segmentId }) => segmentId <= id)',
+    caughtBy: crashes('a segment with another name'),
+  },
+  {
+    name: "a segment of the predecessor's that was cut off is taken for damage",
+    file: 'engine/view/segment-chain.ts',
+    find: '&& !isCutOff(segment, chain)',
+    replace: '',
+    caughtBy: crashes("the predecessor's log, cut and used"),
   },
 ];
