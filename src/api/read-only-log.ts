@@ -175,7 +175,12 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
     return forOneLoop(this.#read(options), 'entries()');
   }
 
-  async *#read(options: ReadOptions): AsyncGenerator<Entry, void, void> {
+  /** @internal As `entries()`, but of one segment alone: the others need not be there any more. */
+  entriesOf(segmentId: number, options: ReadOptions = {}): AsyncGenerator<Entry, void, void> {
+    return this.#read(options, segmentId);
+  }
+
+  async *#read(options: ReadOptions, only?: number): AsyncGenerator<Entry, void, void> {
     const { from } = options;
     if (from !== undefined) assertId('from', from);
     const signal = signalOf(options);
@@ -186,6 +191,7 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
     try {
       assertNotGone(from, segments.at(0)?.segment);
       for (let i = 0; i < segments.length; i++) {
+        if (only !== undefined && segments[i].segment.segmentId !== only) continue;
         const isWanted = from === undefined || (segments[i + 1]?.link?.lastId ?? from) >= from;
         if (!isWanted) continue;
         const { scanner, end, damage } = await this.#openSegment(i, view);

@@ -15,7 +15,7 @@ interface Option {
   readonly help: string;
 }
 
-/** One word behind `segmented-wal`. */
+/** One word after `segmented-wal`. */
 export interface Command {
   readonly name: string;
   readonly summary: string;
@@ -26,10 +26,10 @@ export interface Command {
   run(args: Arguments): Promise<number>;
 }
 
-/** The command line is not one that the command takes. */
+/** The command line is wrong. */
 export class UsageError extends Error {}
 
-/** There is nothing to be read, or nowhere to write to. */
+/** There is nothing to read, or nowhere to write to. */
 export class InputError extends Error {}
 
 export const JSON_OPTION: Option = { type: 'boolean', help: 'print JSON, for machines' };
@@ -38,7 +38,7 @@ export const TO_OPTION: Option = {
   type: 'string', value: 'NEWDIR', help: 'where the new log is made: missing or empty',
 };
 
-export const HELP_OPTION: Option = { type: 'boolean', short: 'h', help: 'show this' };
+export const HELP_OPTION: Option = { type: 'boolean', short: 'h', help: 'show this help' };
 
 type Values = Readonly<Record<string, string | boolean | undefined>>;
 
@@ -55,8 +55,8 @@ export class Arguments {
     this.#values = parsed.values;
     const [directory, ...rest] = parsed.positionals;
     if (this.has('help')) this.directory = '';
-    else if (directory === undefined) throw new UsageError('which directory?');
-    else if (rest.length > 0) throw new UsageError(`one directory only, not also ${rest.join(' ')}`);
+    else if (directory === undefined) throw new UsageError('a directory is missing');
+    else if (rest.length > 0) throw new UsageError(`takes one directory, not also ${rest.join(' ')}`);
     else this.directory = directory;
   }
 
@@ -91,7 +91,7 @@ interface GivenOption {
   /** With the dashes before it. */
   readonly rawName: string;
   readonly value?: string | undefined;
-  /** Whether its value stands behind `=`, or behind its letter. */
+  /** Whether its value comes after `=`, or right after its letter. */
   readonly inlineValue?: boolean | undefined;
 }
 
@@ -101,5 +101,5 @@ function checkOption({ name, rawName, value, inlineValue }: GivenOption, options
   if (type === 'boolean' && value !== undefined) throw new UsageError(`${rawName} takes no value`);
   // Another option is no value.
   const isMissing = value === undefined || (value.startsWith('-') && inlineValue !== true);
-  if (type === 'string' && isMissing) throw new UsageError(`${rawName} needs its ${needed}`);
+  if (type === 'string' && isMissing) throw new UsageError(`${rawName} needs a value: ${needed}`);
 }

@@ -5,25 +5,29 @@ import type { SegmentHeader } from '../format/segment-format.js';
 import { segmentName } from '../format/file-names.js';
 import { NodeFileManager, WriteAheadLog } from '../index.js';
 import type { Entry, EntryId, LogManager, WalOptions } from '../index.js';
-import { FoundLog } from './found-log.js';
-import { count } from './output.js';
+import type { FoundLog } from './found-log.js';
+import { withInterrupts } from './interrupts.js';
+import { NewDirectory } from './new-directory.js';
+import { count, note } from './output.js';
 
 const LEAST_SEGMENT_BYTES = 64 * 1024;
 const MOST_SEGMENT_BYTES = 32 * 1024 * 1024;
 /** A larger entry is copied in pieces. */
 const LARGE_BYTES = 4 * 1024 * 1024;
 const MAX_PENDING = 1000;
-/** An id is passed over by beginning an entry and rolling it back. */
-const MAX_PASSED_OVER = 1_000_000;
+/** An id is skipped by beginning an entry and rolling it back. */
+const MAX_SKIPPED_IDS = 1_000_000;
 
-/** What came of a copy. */
+/** The outcome of a copy. */
 export interface Copied {
-  entries: number;
+  readonly entries: number;
   /** Whether every entry has the id that it had. */
-  keepsIds: boolean;
+  readonly keepsIds: boolean;
 }
 
-/** A manager that hands nothing over: what is written into the log stays in the log. */
+const NOTHING_COPIED: Copied = { entries: 0, keepsIds: true };
+
+/** A manager that checkpoints nothing: what is written into the log stays in the log. */
 const keepAll: LogManager = {
   recover: () => undefined,
   checkpointTo() {
@@ -33,60 +37,97 @@ const keepAll: LogManager = {
 
 /** What there is to say of a copy. */
 export function copiedTo(directory: string, { entries, keepsIds }: Copied): string {
-  if (entries === 0) return 'no entry is whole: nothing was copied, and nothing created';
+  if (entries === 0) return 'there is no whole entry: nothing was copied, and nothing created';
   const ids = entries === 1 ? keepsIds ? 'with its id' : 'under a new id'
     : keepsIds ? 'with their ids' : 'some of them under new ids';
   return `${count(entries, 'entry', 'entries')} copied to ${directory}, ${ids}`;
 }
 
-/** Copies every whole entry into a new log in `directory`, in order. */
+/**
+ * Copies every whole entry into a new log in `directory`, in order. The new log has its name only once it is complete
+ * and durable: a copy that fails, or is interrupted, leaves nothing under that name.
+ */
 export async function copyLog(source: FoundLog, directory: string): Promise<Copied> {
-  const target = new Target(directory, Math.max(0, ...source.reader.segments.map((segment) => segment.size)));
-  try {
-    for await (const entry of source.entries()) await target.add(entry);
-  } finally {
-    await target.close();
-  }
-  const written = await FoundLog.open(directory).catch((error: unknown) => {
-    if (target.copied.entries > 0) throw error;
+  const place = await NewDirectory.at(directory);
+  const target = new Target(place, Math.max(0, ...source.reader.segments.map((segment) => segment.size)));
+  return withInterrupts(async (signal) => {
+    try {
+      // What is checkpointed meanwhile goes together with all before it: the copy is the log as it was after that.
+      await source.survey((entry) => target.add(entry, signal), () => target.startOver());
+      await target.close();
+      if (target.copied.entries === 0) {
+        await place.discard();
+        return target.copied;
+      }
+      await assertArrived(place.workPath, target.copied.entries);
+      signal.throwIfAborted();
+      await place.complete();
+      return target.copied;
+    } catch (error) {
+      // The first error tells more than those that follow from it.
+      await target.close().catch(() => undefined);
+      await place.discard().catch((left: unknown) => note(`${place.workPath} is left: ${(left as Error).message}`));
+      throw error;
+    }
   });
-  let found = 0;
-  if (written !== undefined) for await (const _ of written.entries()) found++;
-  await written?.reader.close();
-  if (found !== target.copied.entries) throw new Error(`of ${target.copied.entries} entries only ${found} arrived`);
-  return target.copied;
 }
 
-/** The new log. Its segments have the version info that their entries had. */
+/** Reads the new log as its users will. */
+async function assertArrived(directory: string, entries: number): Promise<void> {
+  const reader = await WriteAheadLog.openReadOnly(directory);
+  let found = 0;
+  for await (const _ of reader) found++;
+  await reader.close();
+  if (found !== entries) throw new Error(`only ${found} of ${count(entries, 'entry', 'entries')} arrived in the copy`);
+}
+
+/** The new log, made with its first entry. Its segments have the version info that their entries had. */
 class Target {
-  readonly copied: Copied = { entries: 0, keepsIds: true };
-  readonly #directory: string;
+  readonly #place: NewDirectory;
   readonly #preallocateBytes: number;
+  #copied: Copied = NOTHING_COPIED;
   #log: WriteAheadLog | undefined;
   #versionInfo: Uint8Array = new Uint8Array();
   #nextId: EntryId = 1;
   #pending: Promise<unknown>[] = [];
 
-  constructor(directory: string, segmentBytes: number) {
-    this.#directory = directory;
+  constructor(place: NewDirectory, segmentBytes: number) {
+    this.#place = place;
     this.#preallocateBytes = Math.min(MOST_SEGMENT_BYTES, Math.max(LEAST_SEGMENT_BYTES, segmentBytes));
   }
 
-  async add(entry: Entry): Promise<void> {
+  get copied(): Copied {
+    return this.#copied;
+  }
+
+  async add(entry: Entry, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     const log = await this.#logFor(entry);
-    await this.#passOver(entry.id - this.#nextId, log);
-    this.copied.keepsIds &&= this.#nextId === entry.id;
+    await this.#skipIds(entry.id - this.#nextId, log);
     const { start, end } = entry.extent;
-    if (end - start > LARGE_BYTES) await stream(entry, log);
-    else this.#pending.push(log.append(await entry.readAllChunks()));
+    if (end - start > LARGE_BYTES) await stream(entry, log, signal);
+    else this.#push(log.append(await entry.readAllChunks()));
+    const { entries, keepsIds } = this.#copied;
+    this.#copied = { entries: entries + 1, keepsIds: keepsIds && this.#nextId === entry.id };
     this.#nextId++;
-    this.copied.entries++;
     if (this.#pending.length >= MAX_PENDING) await this.#settle();
   }
 
+  /** Removes what has been copied. */
+  async startOver(): Promise<void> {
+    await this.close();
+    if (this.#log !== undefined) await this.#place.clear();
+    this.#log = undefined;
+    this.#copied = NOTHING_COPIED;
+    this.#nextId = 1;
+  }
+
   async close(): Promise<void> {
-    await this.#settle();
-    await this.#log?.shutdown();
+    try {
+      await this.#settle();
+    } finally {
+      await this.#log?.shutdown();
+    }
   }
 
   async #logFor(entry: Entry): Promise<WriteAheadLog> {
@@ -94,23 +135,31 @@ class Target {
     if (this.#log !== undefined && Buffer.compare(versionInfo, this.#versionInfo) === 0) return this.#log;
     await this.close();
     const isFirst = this.#log === undefined;
+    const directory = this.#place.workPath;
     this.#versionInfo = versionInfo;
-    if (isFirst && entry.id > 1) await plant(this.#directory, entry.id, versionInfo);
-    if (!isFirst) await removeEmptyLast(this.#directory);
+    if (isFirst) await this.#place.make();
+    if (isFirst && entry.id > 1) await plant(directory, entry.id, versionInfo);
+    if (!isFirst) await removeEmptyLast(directory);
     const options: WalOptions = { preallocateBytes: this.#preallocateBytes, versionInfo };
-    this.#log = await WriteAheadLog.recover(this.#directory, keepAll, options);
+    this.#log = await WriteAheadLog.recover(directory, keepAll, options);
     // The version info is that of the next segment.
     if (!isFirst) await this.#log.checkpointActive();
     this.#nextId = this.#log.stats().nextId;
     return this.#log;
   }
 
-  async #passOver(ids: number, log: WriteAheadLog): Promise<void> {
-    if (ids > MAX_PASSED_OVER) return;
+  async #skipIds(ids: number, log: WriteAheadLog): Promise<void> {
+    if (ids > MAX_SKIPPED_IDS) return;
     for (let i = 0; i < ids; i++) {
       await (await log.beginEntry()).rollback();
       this.#nextId++;
     }
+  }
+
+  #push(append: Promise<unknown>): void {
+    // It may fail before it is awaited.
+    append.catch(() => undefined);
+    this.#pending.push(append);
   }
 
   async #settle(): Promise<void> {
@@ -118,12 +167,15 @@ class Target {
   }
 }
 
-async function stream(entry: Entry, log: WriteAheadLog): Promise<void> {
+async function stream(entry: Entry, log: WriteAheadLog, signal: AbortSignal): Promise<void> {
   const writer = await log.beginEntry();
   try {
     for await (const chunk of entry) {
       const copy = await writer.beginChunk(chunk.length);
-      for await (const piece of chunk) await copy.write(piece);
+      for await (const piece of chunk) {
+        signal.throwIfAborted();
+        await copy.write(piece);
+      }
       await copy.finish();
     }
     await writer.commit();
@@ -132,7 +184,7 @@ async function stream(entry: Entry, log: WriteAheadLog): Promise<void> {
   }
 }
 
-/** A last segment without entries would go on, with the version info of its header, and cannot be closed. */
+/** A last segment without entries would be continued, with the version info of its header, and cannot be closed. */
 async function removeEmptyLast(directory: string): Promise<void> {
   const reader = await WriteAheadLog.openReadOnly(directory);
   const [before, last] = reader.segments.slice(-2);

@@ -7,15 +7,21 @@ import { noteFailure } from './failure.js';
 import { importLog } from './commands/import.js';
 import { inspect } from './commands/inspect.js';
 import { suggest } from './nearest.js';
-import { list, print } from './output.js';
+import { list, note, print } from './output.js';
 import { repair } from './commands/repair.js';
 import { tail } from './commands/tail.js';
 import { verify } from './commands/verify.js';
 
 const COMMANDS: readonly Command[] = [inspect, verify, dump, tail, repair, importLog, bench];
 
-// Whoever read the output has had enough of it.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : OTHER_ERROR));
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // The reader of the output wants no more of it, as `head` does.
+  if (error.code === 'EPIPE') process.exit(0);
+  note(`segmented-wal: the output cannot be written: ${error.message}`);
+  process.exit(OTHER_ERROR);
+});
+// Remarks that cannot be written take nothing from the result.
+process.stderr.on('error', () => undefined);
 process.exitCode = await main(process.argv.slice(2));
 
 async function main([name, ...rest]: readonly string[]): Promise<number> {

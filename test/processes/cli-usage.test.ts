@@ -59,10 +59,10 @@ describe('the usage of the command line', () => {
       [['verify', directory, '--constructor'], 'unknown option --constructor'],
       [['tail', directory, '-x'], 'unknown option -x'],
       [['verify', directory, '--json=yes'], '--json takes no value'],
-      [['repair', directory, '--to'], '--to needs its NEWDIR'],
-      [['repair', directory, '--to', '--json'], '--to needs its NEWDIR'],
+      [['repair', directory, '--to'], '--to needs a value: NEWDIR'],
+      [['repair', directory, '--to', '--json'], '--to needs a value: NEWDIR'],
       [['repair', directory], '--to is missing'],
-      [['tail', directory, '-n'], '-n needs its COUNT'],
+      [['tail', directory, '-n'], '-n needs a value: COUNT'],
       [['dump', directory, '--from', '5', '--to', '2'], '--to 2 comes before --from 5'],
     ];
     for (const [words, message] of answers) {

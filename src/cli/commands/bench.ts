@@ -2,21 +2,21 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { NodeFileManager } from '../../index.js';
 import { InputError, JSON_OPTION, UsageError, type Arguments, type Command } from '../command.js';
+import { withInterrupts } from '../interrupts.js';
 import { print, printJson, Progress } from '../output.js';
 
 const DEFAULT_SECONDS = 3;
 const WRITE_BYTES = 512;
 const FILE_BYTES = 8 * 1024 * 1024;
-/** No drive keeps 512 bytes for good in less. */
+/** No drive makes 512 bytes durable in less. */
 const IMPLAUSIBLE_US = 20;
 const BAR = 40;
-const INTERRUPTS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export const bench: Command = {
   name: 'bench',
   summary: 'measure how long a durable write takes in a directory',
   details: 'Writes to a temporary file in DIR, which is removed afterwards. No log needs to be there.\n'
-    + 'Interrupted, it tells what it has measured so far.',
+    + 'When it is interrupted, it shows what it has measured so far.',
   options: {
     seconds: { type: 'string', value: 'COUNT', help: `how long; default: ${DEFAULT_SECONDS}` },
     json: JSON_OPTION,
@@ -26,7 +26,7 @@ export const bench: Command = {
     if (seconds < 1) throw new UsageError('--seconds takes 1 or more');
     const stats = await stat(args.directory).catch(() => undefined);
     if (stats?.isDirectory() !== true) throw new InputError(`${args.directory} is not a directory`);
-    const latencies = await measure(args.directory, seconds * 1000);
+    const latencies = await withInterrupts((signal) => measure(args.directory, seconds * 1000, signal));
     if (latencies.length === 0) throw new Error('interrupted before the first write');
     const at = (part: number): number => latencies[Math.min(latencies.length - 1, Math.floor(part * latencies.length))];
     const result = { writes: latencies.length, p50: at(0.5), p90: at(0.9), p99: at(0.99), longest: at(1) };
@@ -48,38 +48,30 @@ export const bench: Command = {
   },
 };
 
-/** How many microseconds each write took, in ascending order. */
-async function measure(directory: string, milliseconds: number): Promise<number[]> {
+/** How many microseconds each write took, in ascending order. Ends early when `signal` is aborted. */
+async function measure(directory: string, milliseconds: number, signal: AbortSignal): Promise<number[]> {
   const files = new NodeFileManager();
   const name = path.join(directory, `segmented-wal-bench-${process.pid}.tmp`);
   const progress = new Progress();
   const latencies: number[] = [];
-  let isInterrupted = false;
-  const interrupt = (): void => void (isInterrupted = true);
-  // Before the file is there: it must not stay behind.
-  for (const signal of INTERRUPTS) process.on(signal, interrupt);
+  const file = await files.open(name, { access: 'create', durableWrites: true });
   try {
-    const file = await files.open(name, { access: 'create', durableWrites: true });
-    try {
-      await file.write([Buffer.alloc(FILE_BYTES)], 0);
-      await file.sync();
-      const bytes = Buffer.alloc(WRITE_BYTES, 1);
-      const started = performance.now();
-      for (let at = 0; !isInterrupted; at = (at + WRITE_BYTES) % FILE_BYTES) {
-        const before = performance.now();
-        if (before - started >= milliseconds) break;
-        await file.write([bytes], at);
-        if (!file.durableWrites) await file.sync();
-        latencies.push((performance.now() - before) * 1000);
-        progress.update(before - started, milliseconds);
-      }
-    } finally {
-      progress.end();
-      await file.close();
-      await files.remove(name);
+    await file.write([Buffer.alloc(FILE_BYTES)], 0);
+    await file.sync();
+    const bytes = Buffer.alloc(WRITE_BYTES, 1);
+    const started = performance.now();
+    for (let at = 0; !signal.aborted; at = (at + WRITE_BYTES) % FILE_BYTES) {
+      const before = performance.now();
+      if (before - started >= milliseconds) break;
+      await file.write([bytes], at);
+      if (!file.durableWrites) await file.sync();
+      latencies.push((performance.now() - before) * 1000);
+      progress.update(before - started, milliseconds);
     }
   } finally {
-    for (const signal of INTERRUPTS) process.off(signal, interrupt);
+    progress.end();
+    await file.close();
+    await files.remove(name);
   }
   return latencies.sort((a, b) => a - b);
 }

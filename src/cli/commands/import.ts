@@ -7,8 +7,10 @@ import { noteError } from '../output.js';
 
 export const importLog: Command = {
   name: 'import',
-  summary: 'copy a log of the predecessor, OkayWAL (format 0), into a new one of format 1',
-  details: 'The old log is not touched. A log can also be opened as it is: its segments are replaced one by one then.\n'
+  summary: 'copy a log of the predecessor, OkayWAL (format 0), to format 1',
+  details: 'The old log is not touched, and NEWDIR has its name only once it is complete.\n'
+    + 'Importing is not needed to open such a log: its segments are then replaced by\n'
+    + 'those of format 1 one at a time.\n'
     + 'Exit status: 2 if there is damage, 1 if entries are missing between segments.',
   options: { to: TO_OPTION, json: JSON_OPTION },
   async run(args: Arguments): Promise<number> {
@@ -16,13 +18,13 @@ export const importLog: Command = {
     const isJson = args.has('json');
     const log = await FoundLog.open(args.directory);
     const { hasFormat0 } = log;
-    if (!hasFormat0) throw new InputError(`${args.directory} holds nothing of format 0`);
+    if (!hasFormat0) throw new InputError(`${args.directory} holds no segment of format 0: it needs no import`);
     await assertNew(to, args.directory);
-    await log.readAll();
+    await log.survey();
     const { damage } = log;
     if (damage.length > 0) {
       noteDamage(damage, isJson);
-      const message = 'nothing was imported; `segmented-wal repair` copies what is whole';
+      const message = 'the log is damaged: nothing was imported; `segmented-wal repair` copies what is whole';
       noteError(isJson, message, { code: 'WAL_CORRUPT', message });
       return DAMAGED;
     }

@@ -1,15 +1,15 @@
+import { FORMAT_VERSION } from '../../format/segment-format.js';
 import type { EntryId } from '../../index.js';
 import { JSON_OPTION, type Arguments, type Command } from '../command.js';
 import type { Content } from '../report/content.js';
-import { readable } from '../report/entry-lines.js';
+import { readable } from '../report/chunk-text.js';
 import { FoundLog } from '../found-log.js';
-import { FORMAT_0_NOTE } from '../report/gaps.js';
-import { readHolds } from '../report/holds.js';
+import { readHolds } from '../report/stored-holds.js';
 import { emptyNotes, sortIdle } from '../report/idle-files.js';
 import { count, list, print, printJson, size, table } from '../output.js';
-import { ownerOf } from '../report/owner.js';
+import { ownerOf } from '../report/opened-by.js';
 
-const PENDING = 'interrupted or going on: the next recovery finishes it';
+const PENDING = 'a recovery is rewriting the tail, or was interrupted in that: the next one finishes it';
 
 export const inspect: Command = {
   name: 'inspect',
@@ -17,7 +17,7 @@ export const inspect: Command = {
   options: { json: JSON_OPTION },
   async run(args: Arguments): Promise<number> {
     const log = await FoundLog.open(args.directory);
-    await log.readAll();
+    await log.survey();
     const found = await look(log, args.directory);
     await log.reader.close();
     if (args.has('json')) {
@@ -39,16 +39,16 @@ async function look(log: FoundLog, directory: string) {
   const { reader, damage, gaps } = log;
   const { segmentId, offset } = reader.end;
   const { lastId, provenId, tornBytes, isRepairPending, spares } = reader;
-  const segments = reader.segments.map((info) => ({ ...info, ...describeContent(log.contents.get(info.segmentId)) }));
+  const segments = log.segments.map((info) => ({ ...info, ...describeContent(log.contents.get(info.segmentId)) }));
   const owner = await ownerOf(directory);
   const holds = await readHolds(directory);
   const idle = await sortIdle(directory, spares, damage);
-  const notes = [...emptyNotes(idle, []), ...log.hasFormat0 ? [FORMAT_0_NOTE] : []];
+  const notes = [...emptyNotes(idle, []), ...log.notes];
   const end = { segmentId, offset };
   return { segments, idle, end, lastId, provenId, tornBytes, isRepairPending, owner, holds, damage, gaps, notes };
 }
 
-/** What is said below the table, each with its heading. */
+/** What stands below the table, each with its heading. */
 function remarks(found: Found): [string, string][] {
   const { segments, end: { segmentId, offset }, lastId, provenId, tornBytes, idle, damage, gaps, notes } = found;
   const tornTail = tornBytes === 0 ? 'no torn tail' : `torn tail of ${count(tornBytes, 'byte')}`;
@@ -61,7 +61,7 @@ function remarks(found: Found): [string, string][] {
     ...idle.unreadable.length === 0 ? [] : [['unreadable', idle.unreadable.join(' ')] as [string, string]],
     ['owner', found.owner],
     ...holdLines(found.holds),
-    ...found.isRepairPending ? [['repair', PENDING] as [string, string]] : [],
+    ...found.isRepairPending ? [['recovery', PENDING] as [string, string]] : [],
     ...damage.map(({ message, lost }): [string, string] => ['damage', `${message}; ${lost}`]),
     ...gaps.map(({ message }): [string, string] => ['gap', message]),
     ...notes.map((text): [string, string] => ['note', text]),
@@ -73,18 +73,23 @@ function holdLines(holds: Awaited<ReturnType<typeof readHolds>>): [string, strin
   if (holds === 'damaged') return [['holds', 'damaged']];
   const kept = holds.holds.map(({ name, from, maxBytes, isBroken }): [string, string] => {
     const what = `from ${from}, at most ${size(maxBytes)}`;
-    return ['hold', `${name} ${isBroken ? 'has kept too much, and keeps nothing' : what}`];
+    return ['hold', `${name} ${isBroken ? 'kept more than it may, and keeps nothing now' : what}`];
   });
   return [['checkpointed', `up to ${holds.checkpointedId}`], ...kept];
 }
 
+/** Formats and version infos have their columns only where there is something to tell apart. */
 function segmentTable(segments: Found['segments']): string[] {
-  const head = ['file', '>format', 'state', '>entries', '>ids', '>used', '>size', 'version info'];
+  const hasFormats = segments.some(({ formatVersion }) => formatVersion !== FORMAT_VERSION);
+  const hasInfos = segments.some(({ versionInfo }) => versionInfo.length > 0);
+  const head = ['file', ...hasFormats ? ['>format'] : [], 'state', '>entries', '>ids', '>used', '>size'];
+  if (hasInfos) head.push('version info');
   return table(head, segments.map((segment) => {
     const { name, formatVersion, state, entries = 0, ids, end, size: length, versionInfo } = segment;
     const range = ids === undefined ? '' : ids.join(' to ');
-    const info = versionInfo.length === 0 ? '' : readable(versionInfo);
-    return [name, formatVersion, state, entries, range, size(end), size(length), info];
+    const format = hasFormats ? [formatVersion] : [];
+    const info = hasInfos ? [versionInfo.length === 0 ? '' : readable(versionInfo)] : [];
+    return [name, ...format, state, entries, range, size(end), size(length), ...info];
   }));
 }
 

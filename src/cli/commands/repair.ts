@@ -6,11 +6,13 @@ import { assertNew } from '../new-directory.js';
 
 export const repair: Command = {
   name: 'repair',
-  summary: 'copy what is whole of a damaged log into a new one',
-  details: 'The damaged log is not touched. Entries keep their order, and their ids too unless more than a million\n'
-    + 'are missing in one place. Behind damage the rest of its segment is left out, and so are holds, and the mark\n'
-    + 'of what is checkpointed.\n'
-    + 'Exit status: 2 if anything was lost to damage, 1 if entries of format 0 are missing between segments.',
+  summary: 'copy every whole entry of a damaged log into a new one',
+  details: 'The damaged log is not touched, and NEWDIR has its name only once it is complete.\n'
+    + 'Entries keep their order, and their ids too unless more than a million are\n'
+    + 'missing in one place. The rest of a damaged segment is left out, and so are\n'
+    + 'holds and the mark of what is checkpointed.\n'
+    + 'Exit status: 2 if anything was lost to damage, 1 if entries of format 0 are\n'
+    + 'missing between segments.',
   options: { to: TO_OPTION, json: JSON_OPTION },
   async run(args: Arguments): Promise<number> {
     const to = args.required('to');

@@ -1,12 +1,13 @@
 import fs from 'node:fs';
-import { WalError, type EntryId } from '../../index.js';
+import type { EntryId } from '../../index.js';
 import { DAMAGED, type Arguments, type Command } from '../command.js';
 import { printEntry, STYLE_OPTIONS, type Style } from '../report/entry-lines.js';
-import { FoundLog, noteDamage } from '../found-log.js';
-import { note } from '../output.js';
+import { FoundLog, noteDamage, noteGone } from '../found-log.js';
+import { noteRemark } from '../output.js';
 
 const DEFAULT_COUNT = 10;
-/** Not every file system tells of changes. */
+const SPARE_IDS = 1000;
+/** Not every file system reports changes. */
 const LOOK_EVERY_MS = 1000;
 
 export const tail: Command = {
@@ -15,23 +16,32 @@ export const tail: Command = {
   details: 'Exit status: 2 if the log is damaged.',
   options: {
     lines: { type: 'string', short: 'n', value: 'COUNT', help: `how many entries; default: ${DEFAULT_COUNT}` },
-    follow: { type: 'boolean', short: 'f', help: 'go on with the entries that are added, until interrupted' },
+    follow: { type: 'boolean', short: 'f', help: 'then print entries as they are added, until interrupted' },
     ...STYLE_OPTIONS,
   },
   async run(args: Arguments): Promise<number> {
     const style = { json: args.has('json'), hex: args.has('hex') };
     const lines = args.number('lines') ?? DEFAULT_COUNT;
     const log = await FoundLog.open(args.directory);
-    const ids: EntryId[] = [];
-    for await (const { id } of log.entries()) if (ids.push(id) > lines) ids.shift();
+    const first = await findFirst(log, lines);
     noteDamage(log.damage, style.json);
     let last = log.reader.lastId;
-    if (lines > 0 && ids.length > 0) last = await printFrom(log, ids[0], style);
+    if (first !== undefined) last = await printFrom(log, first, style);
     if (args.has('follow')) await follow(log, last, args.directory, style);
     await log.reader.close();
     return log.damage.length > 0 ? DAMAGED : 0;
   },
 };
+
+/** The id of the first of the last `count` entries, if there are any. */
+async function findFirst(log: FoundLog, count: number): Promise<EntryId | undefined> {
+  const ids: EntryId[] = [];
+  await log.survey(({ id }) => {
+    // Dropped many at a time: taking one off the front moves all others.
+    if (ids.push(id) >= 2 * count + SPARE_IDS) ids.splice(0, ids.length - count);
+  });
+  return count === 0 ? undefined : ids.slice(-count).find((id) => id > (log.goneId ?? 0));
+}
 
 async function follow(log: FoundLog, from: EntryId, directory: string, style: Style): Promise<void> {
   let last = from;
@@ -40,35 +50,25 @@ async function follow(log: FoundLog, from: EntryId, directory: string, style: St
     await log.reader.refresh();
     last = await printFrom(log, last + 1, style);
     if (log.damage.length === noted) continue;
-    // What was lost shows only between all that is whole.
+    // What was lost is known only from all entries that are whole.
     await log.readAll();
     noteDamage(log.damage.slice(noted), style.json);
     noted = log.damage.length;
   }
 }
 
-/** Prints the entries from `from` on. Returns the id of the last one printed. */
+/** Prints the entries from `from` on. Returns the id of the last one printed, or gone. */
 async function printFrom(log: FoundLog, from: EntryId, style: Style): Promise<EntryId> {
-  let last = from - 1;
-  const printAll = async (options: { from?: EntryId }): Promise<void> => {
-    for await (const entry of log.reader.entries(options)) {
-      if (entry.id <= last) continue;
-      await printEntry(entry, style);
-      last = entry.id;
-    }
-  };
-  try {
-    await printAll({ from });
-  } catch (error) {
-    if (!isGone(error)) throw error;
-    note(`entries behind ${last} have been checkpointed before they could be printed`);
-    await log.reader.refresh();
-    await printAll({}).catch((again: unknown) => {
-      // The next look goes on from here.
-      if (!isGone(again)) throw again;
-    });
-  }
-  return last;
+  const { goneId } = log.reader;
+  const isGone = from <= goneId;
+  if (isGone) noteRemark(style.json, `entries ${from} to ${goneId} were checkpointed before being printed`);
+  let last = isGone ? goneId : from - 1;
+  await log.forEach(async (entry) => {
+    await printEntry(entry, style);
+    last = entry.id;
+  }, isGone ? {} : { from });
+  noteGone(log, style.json);
+  return Math.max(last, log.goneId ?? 0);
 }
 
 /** Yields whenever something may have changed in a directory, at once for the first time, until interrupted. */
@@ -96,8 +96,4 @@ async function* changes(directory: string): AsyncGenerator<void, void, void> {
     watcher.close();
     clearInterval(timer);
   }
-}
-
-function isGone(error: unknown): boolean {
-  return error instanceof WalError && error.code === 'WAL_POSITION_GONE';
 }

@@ -1,12 +1,12 @@
 import { DAMAGED, JSON_OPTION, TORN, type Arguments, type Command } from '../command.js';
 import type { Damage } from '../report/damage.js';
 import { FoundLog } from '../found-log.js';
-import { FORMAT_0_NOTE, type Gap } from '../report/gaps.js';
-import { HOLDS_DAMAGE, readHolds } from '../report/holds.js';
+import type { Gap } from '../report/gaps.js';
+import { HOLDS_DAMAGE, readHolds } from '../report/stored-holds.js';
 import { emptyNotes, sortIdle } from '../report/idle-files.js';
 import { count, print, printJson, size } from '../output.js';
 
-/** What came of looking at all of a log. */
+/** What reading all of a log has shown. */
 interface Verdict {
   readonly state: keyof typeof STATUS;
   readonly entries: number;
@@ -23,13 +23,15 @@ export const verify: Command = {
   name: 'verify',
   summary: 'check every checksum and chain of a log',
   details: 'Exit status: 0 if it is sound, 1 if it has a torn tail, 2 if it is damaged.\n'
-    + 'Segments of format 0, the predecessor\'s, have no chain: a log with one is at best readable (0), and where ids\n'
-    + 'are missing between them it is unclear (1) whether entries are lost.\n'
-    + 'While a log is written to, an entry on its way looks like a torn tail.',
+    + 'Segments of format 0, the predecessor\'s, have no chain: a log with one is at\n'
+    + 'best readable (0). Where ids are missing between them, it is unclear (1) whether\n'
+    + 'entries are lost.\n'
+    + 'In a log that is being written, an entry on its way looks like a torn tail.\n'
+    + 'Segments that are checkpointed meanwhile are not counted; a note says so.',
   options: { json: JSON_OPTION },
   async run(args: Arguments): Promise<number> {
     const log = await FoundLog.open(args.directory);
-    await log.readAll();
+    await log.survey();
     const { lastId, tornBytes, end: { segmentId, offset } } = log.reader;
     const verdict = await judge(log, args.directory);
     await log.reader.close();
@@ -48,11 +50,10 @@ export const verify: Command = {
 };
 
 async function judge(log: FoundLog, directory: string): Promise<Verdict> {
-  const { gaps, reader: { segments, spares, tornBytes } } = log;
+  const { gaps, segments, reader: { spares, tornBytes } } = log;
   const damage = [...log.damage];
   if ((await readHolds(directory)) === 'damaged') damage.push({ message: HOLDS_DAMAGE, lost: 'no entry is lost' });
-  const notes = emptyNotes(await sortIdle(directory, spares, damage), damage);
-  if (log.hasFormat0) notes.push(FORMAT_0_NOTE);
+  const notes = [...emptyNotes(await sortIdle(directory, spares, damage), damage), ...log.notes];
   const state = damage.length > 0 ? 'damaged' : tornBytes > 0 ? 'torn' : gaps.length > 0 ? 'unclear'
     : log.hasFormat0 ? 'readable' : 'sound';
   const entries = [...log.contents.values()].reduce((sum, content) => sum + content.entries, 0);

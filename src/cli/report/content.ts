@@ -11,7 +11,7 @@ export interface Content {
 /** The content of every segment that holds an entry, by its id, oldest first. */
 export type Contents = ReadonlyMap<number, Content>;
 
-/** Adds the entry that was read behind all others. */
+/** Adds the entry that was read after all others. */
 export function addEntry(contents: Map<number, Content>, { id, segment: { segmentId } }: Entry): void {
   const { entries, firstId } = contents.get(segmentId) ?? { entries: 0, firstId: id };
   contents.set(segmentId, { segmentId, entries: entries + 1, firstId, lastId: id });

@@ -38,10 +38,10 @@ function lostAt(segmentId: number | undefined, around: Surroundings): Pick<Damag
   if (segmentId < first.segmentId) return lostBetween(segmentId - 1, goneId);
   const contents = [...around.contents.values()];
   const before = contents.findLast((content) => content.segmentId <= segmentId)?.lastId ?? goneId;
-  const behind = contents.find((content) => content.segmentId > segmentId)?.firstId;
-  if (behind !== undefined) return lostBetween(before, behind - 1);
+  const after = contents.find((content) => content.segmentId > segmentId)?.firstId;
+  if (after !== undefined) return lostBetween(before, after - 1);
   return lastId > before ? lostBetween(before, lastId)
-    : { lost: `what came behind entry ${before} is lost`, fromId: before + 1 };
+    : { lost: `what came after entry ${before} is lost`, fromId: before + 1 };
 }
 
 /** Those above `before`, up to `toId`. */

@@ -3,16 +3,18 @@ import { DAMAGED, TORN } from '../command.js';
 import { copiedTo, type Copied } from '../copy.js';
 import type { FoundLog } from '../found-log.js';
 import { FORMAT_0_NOTE } from './gaps.js';
-import { HOLDS_DAMAGE, readHolds } from './holds.js';
+import { HOLDS_DAMAGE, readHolds } from './stored-holds.js';
 import { count, print, printJson } from '../output.js';
 
-/** Something that a copy does not have. */
+/** Something that is missing from a copy. */
 interface LeftOut {
   readonly message: string;
   /** The first and the last entry of it, where they are known. */
   readonly fromId?: EntryId;
   readonly toId?: EntryId;
 }
+
+const ALL_GONE = 'every entry was checkpointed before it could be copied: nothing was created';
 
 /** Says what was copied to `to`, and what was not. Returns the exit status. */
 export async function printCopied(
@@ -26,7 +28,7 @@ export async function printCopied(
   } else {
     for (const { message } of leftOut) await print(`left out: ${message}`);
     for (const text of notes) await print(`note: ${text}`);
-    await print(copiedTo(to, copied));
+    await print(log.isAllGone ? ALL_GONE : copiedTo(to, copied));
   }
   if (log.damage.length > 0 || holds === 'damaged') return DAMAGED;
   return log.gaps.length > 0 ? TORN : 0;
@@ -38,7 +40,9 @@ function entriesLeftOut(log: FoundLog): LeftOut[] {
     message: `${message}; ${lost}`, ...fromId === undefined ? {} : { fromId }, ...toId === undefined ? {} : { toId },
   }));
   const torn = { message: `${count(tornBytes, 'byte')} at the end, of an entry ${log.whyTorn}` };
-  return [...damaged, ...log.gaps, ...tornBytes > 0 ? [torn] : []];
+  const { goneId } = log;
+  const gone = { message: `entries up to ${goneId}, which were checkpointed while being copied` };
+  return [...goneId === undefined ? [] : [gone], ...damaged, ...log.gaps, ...tornBytes > 0 ? [torn] : []];
 }
 
 /** The new log has neither holds nor the mark up to which the old one is checkpointed. */

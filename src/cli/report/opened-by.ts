@@ -3,7 +3,7 @@ import path from 'node:path';
 import { readHolder } from '../../files/lock/heartbeat-directory.js';
 import { livenessOf, parseOwner } from '../../files/lock/lock-owner.js';
 
-/** Who has a directory open, as its locks tell. They are looked at, not tried. */
+/** The process that has a directory open, as its locks tell. They are looked at, not tried. */
 export async function ownerOf(directory: string): Promise<string> {
   const holder = await readHolder(directory).catch(() => undefined);
   if (holder !== undefined && !holder.isGone) return name(holder.owner);
@@ -11,11 +11,11 @@ export async function ownerOf(directory: string): Promise<string> {
   const liveness = owner === undefined ? 'dead' : livenessOf(owner);
   if (liveness === 'dead') {
     const last = owner ?? holder?.owner;
-    return last === undefined ? 'nobody' : `nobody; ${name(last)} ended without a shutdown`;
+    return last === undefined ? 'none' : `none; ${name(last)} ended without a shutdown`;
   }
   return liveness === 'alive' ? name(owner) : `${name(owner)}, if that still runs`;
 }
 
 function name(owner: { readonly pid: number; readonly host: string } | undefined): string {
-  return owner === undefined ? 'somebody who left no name' : `process ${owner.pid} on ${owner.host}`;
+  return owner === undefined ? 'a process that left no name' : `process ${owner.pid} on ${owner.host}`;
 }
