@@ -8,7 +8,7 @@
  */
 export { WriteAheadLog } from './api/write-ahead-log.js';
 export type { EntriesOptions, LogManager } from './api/write-ahead-log.js';
-export type { WalEvents } from './api/wal-events.js';
+export type { WalEvents } from './model/wal-events.js';
 export type { SegmentStats, WalStats } from './api/wal-stats.js';
 export { LogVoid } from './api/log-void.js';
 export { EntryWriter, ChunkWriter } from './api/entry-writer.js';

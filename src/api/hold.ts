@@ -2,7 +2,8 @@ import { show } from '../base/bytes.js';
 import { WalError } from '../base/errors.js';
 import { assertId, futureError, type EntryId } from '../model/entry.js';
 import type { StoredHold } from '../format/holds-format.js';
-import type { Holds, IdRange } from '../engine/checkpoint/holds.js';
+import type { IdRange } from '../engine/checkpoint/holds.js';
+import type { Log } from '../engine/log/log.js';
 
 const MAX_NAME_LENGTH = 255;
 const DEFAULT_MAX_BYTES = 1024 * 1024 * 1024;
@@ -34,11 +35,11 @@ export interface HoldOptions {
 export class Hold {
   /** What it is known by after a restart. */
   readonly name: string;
-  readonly #holds: Holds;
+  readonly #log: Log;
 
   /** @internal */
-  constructor(holds: Holds, name: string) {
-    this.#holds = holds;
+  constructor(log: Log, name: string) {
+    this.#log = log;
     this.name = name;
   }
 
@@ -59,7 +60,8 @@ export class Hold {
    */
   async advance(from: EntryId): Promise<void> {
     assertId('from', from);
-    await this.#holds.change(this.name, (hold, { nextId }) => {
+    await this.#log.holds.change(this.name, (hold) => {
+      const { nextId } = this.#log.idRange;
       if (hold === undefined) throw releasedError(this.name);
       if (hold.isBroken) throw brokenError(hold);
       assertForward(hold, from);
@@ -73,11 +75,11 @@ export class Hold {
    * then it goes on; after `WAL_FAILED` the next opening tells.
    */
   async release(): Promise<void> {
-    await this.#holds.change(this.name, () => undefined);
+    await this.#log.holds.change(this.name, () => undefined);
   }
 
   #stored(): StoredHold {
-    const stored = this.#holds.get(this.name);
+    const stored = this.#log.holds.get(this.name);
     if (stored === undefined) throw releasedError(this.name);
     return stored;
   }

@@ -1,13 +1,7 @@
 import type { Histogram } from 'node:perf_hooks';
 import type { WalError } from '../base/errors.js';
 import type { EntryId } from '../model/entry.js';
-import type { Rotation } from '../engine/write/rotation.js';
-import type { Checkpointer } from '../engine/checkpoint/checkpointer.js';
-import type { Flusher } from '../engine/flush/flusher.js';
-import type { Holds } from '../engine/checkpoint/holds.js';
-import type { LiveSegments } from '../engine/read/live-segments.js';
-import type { WriteQueue } from '../engine/write/write-queue.js';
-import type { SpareFiles } from '../engine/directory/spare-files.js';
+import type { Log } from '../engine/log/log.js';
 import type { Segment } from '../segment/segment.js';
 
 /**
@@ -85,52 +79,41 @@ export interface WalStats {
   readonly lastCheckpointError: WalError | undefined;
 }
 
-/** What the figures are taken from. */
-export interface StatsSources {
-  readonly active: Rotation;
-  readonly writer: WriteQueue;
-  readonly queue: Flusher;
-  readonly segments: LiveSegments;
-  readonly checkpointer: Checkpointer;
-  readonly pool: SpareFiles;
-  readonly holds: Holds;
-}
-
-export function statsOf(sources: StatsSources): WalStats {
-  const { active, writer, queue, checkpointer, pool } = sources;
-  const segments = segmentStats(sources);
+export function statsOf(log: Log): WalStats {
+  const { rotation, writeQueue, flusher, checkpointer, spareFiles } = log;
+  const segments = segmentStats(log);
   return {
-    nextId: active.nextId,
-    commits: queue.commits,
-    flushes: queue.flushes,
-    flushedBytes: queue.flushedBytes,
-    pendingBytes: queue.pendingBytes,
-    unsyncedBytes: queue.unsyncedBytes,
-    durableId: queue.durableId.value,
-    waitingWriters: writer.waiting,
-    flushLatency: queue.flushLatency,
-    commitLatency: queue.commitLatency,
+    nextId: rotation.nextId,
+    commits: flusher.commits,
+    flushes: flusher.flushes,
+    flushedBytes: flusher.flushedBytes,
+    pendingBytes: flusher.pendingBytes,
+    unsyncedBytes: flusher.unsyncedBytes,
+    durableId: flusher.durableId.value,
+    waitingWriters: writeQueue.waiting,
+    flushLatency: flusher.flushLatency,
+    commitLatency: flusher.commitLatency,
     segments,
     segmentsToCheckpoint: checkpointer.segments.length,
     bytesToCheckpoint: checkpointer.segments.reduce((sum, { end }) => sum + end, 0),
     readers: segments.reduce((sum, { readers }) => sum + readers, 0),
-    segmentsCreated: pool.created,
-    segmentsRecycled: pool.recycled,
-    spareSegments: pool.spareCount,
+    segmentsCreated: spareFiles.created,
+    segmentsRecycled: spareFiles.recycled,
+    spareSegments: spareFiles.spareCount,
     lastCheckpointError: checkpointer.lastError,
   };
 }
 
-function segmentStats({ active, segments, checkpointer, pool, holds }: StatsSources): SegmentStats[] {
+function segmentStats({ rotation, segments, checkpointer, spareFiles, holds }: Log): SegmentStats[] {
   const describe = (segment: Segment, state: SegmentStats['state']): SegmentStats => {
     const { segmentId, isEmpty, end: bytes, pins: readers } = segment;
     const lastId = isEmpty ? 0 : segment.lastId;
     return { segmentId, lastId, bytes, state, readers, heldBy: state === 'held' ? holds.namesWanting(segment) : [] };
   };
   const stateOf = (segment: Segment): SegmentStats['state'] => {
-    if (segment === active.segment) return 'active';
+    if (segment === rotation.segment) return 'active';
     return checkpointer.held.includes(segment) ? 'held' : 'closed';
   };
-  const read = [...pool.retired].map((segment) => describe(segment, 'read'));
+  const read = [...spareFiles.retired].map((segment) => describe(segment, 'read'));
   return [...read, ...[...segments].map((segment) => describe(segment, stateOf(segment)))];
 }

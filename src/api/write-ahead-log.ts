@@ -1,38 +1,27 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
 import { forOneLoop } from '../base/async.js';
-import { checkpointChannel, commitChannel, publish, recoverChannel, traced } from '../base/channels.js';
+import { commitChannel, publish, recoverChannel, traced } from '../base/channels.js';
 import { systemEnvironment, type Environment } from '../base/environment.js';
-import { toWalError, WalError } from '../base/errors.js';
+import { WalError } from '../base/errors.js';
 import { show } from '../base/bytes.js';
 import { assertId, futureError, entryData, entryDataLength } from '../model/entry.js';
 import type { ChunkData, ChunkRecord, CommitOptions, CommittedEntry, EntryData, EntryId } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
-import { isDurable, resolveOptions, signalOf, type ResolvedOptions, type WalOptions } from '../model/options.js';
-import type { DirectoryLock } from '../files/file-manager.js';
-import { Rotation } from '../engine/write/rotation.js';
-import { Checkpointer } from '../engine/checkpoint/checkpointer.js';
-import { Flusher } from '../engine/flush/flusher.js';
-import { cutAfter } from '../engine/log/truncate.js';
-import { closedError, Lifecycle } from '../engine/directory/lifecycle.js';
-import { LogDirectory } from '../engine/directory/log-directory.js';
+import { isDurable, resolveOptions, signalOf, type WalOptions } from '../model/options.js';
+import { closedError } from '../engine/directory/lifecycle.js';
+import type { RecoveryReport } from '../engine/recover/recovery.js';
 import { EntryIterator } from '../engine/read/entry-iterator.js';
-import { Holds, type IdRange } from '../engine/checkpoint/holds.js';
-import { LiveSegments } from '../engine/read/live-segments.js';
 import type { LogManagerOf } from '../engine/checkpoint/log-manager.js';
-import { WriteQueue } from '../engine/write/write-queue.js';
-import { openForWriting, writeOpeningLink } from '../engine/log/continue.js';
+import type { Log } from '../engine/log/log.js';
+import { openLog } from '../engine/log/open.js';
+import { shutDown } from '../engine/log/shut-down.js';
 import { ManagerCalls } from '../engine/log/manager-calls.js';
-import { LogRecovery, type RecoveredLog, type RecoveryReport } from '../engine/recover/recovery.js';
-import type { Closable } from '../engine/view/segment-files.js';
-import { SpareFiles } from '../engine/directory/spare-files.js';
-import { BlockPool } from '../segment/block-pool.js';
 import { ChunkSource } from '../segment/chunk-source.js';
 import type { Entry } from '../segment/segment-reader.js';
-import type { Segment } from '../segment/segment.js';
 import { ChunkReader } from './chunk-reader.js';
 import { EntryWriter } from './entry-writer.js';
-import type { WalEvents } from './wal-events.js';
+import type { WalEvents } from '../model/wal-events.js';
 import { statsOf, type WalStats } from './wal-stats.js';
 import { Hold, requestedHold, type HoldOptions } from './hold.js';
 import { ReadOnlyLog, type ReadOnlyOptions } from './read-only-log.js';
@@ -88,60 +77,16 @@ export interface EntriesOptions {
  * await mine.shutdown();
  */
 export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDisposable {
-  readonly #lifecycle = new Lifecycle();
-  readonly #directory: LogDirectory;
-  readonly #owner: ManagerCalls<WriteAheadLog>;
-  readonly #options: ResolvedOptions;
-  readonly #environment: Environment;
-  readonly #queue: Flusher;
-  readonly #pool: SpareFiles;
-  readonly #checkpointer: Checkpointer;
-  readonly #holds: Holds;
-  readonly #segments = new LiveSegments();
-  // Set while the log is opened, before anybody else has it.
-  #lock: DirectoryLock | undefined;
-  #recovery!: RecoveryReport;
-  #active!: Rotation;
-  #writer!: WriteQueue;
+  readonly #log: Log;
   #shutdown: Promise<void> | undefined;
-  /** The id behind which the log is being cut. */
-  #cutting: EntryId | undefined;
 
-  private constructor(directory: string, manager: LogManager, options: ResolvedOptions, environment: Environment) {
+  private constructor(log: Log, calls: ManagerCalls<WriteAheadLog>) {
     super();
-    this.#directory = new LogDirectory(options.fileManager, directory, this.#lifecycle);
-    this.#owner = new ManagerCalls(manager, options.bufferBytes);
-    this.#options = options;
-    this.#environment = environment;
-    this.#queue = new Flusher(
-      this.#lifecycle, { onFlushed: () => this.#writer?.pump() }, environment, directory, options,
-    );
-    this.#pool = new SpareFiles(this.#directory, this.#lifecycle, options, environment);
-    this.#holds = new Holds(this.#directory, this.#lifecycle, {
-      range: () => this.#idRange,
-      onLess: () => this.#checkpointer.reconsider(),
-      onBroken: (name, from, retainedBytes) => this.#report('holdBroken', { name, from, retainedBytes }),
+    this.#log = log;
+    log.observe({
+      persist: (segment, signal) => calls.persist(segment, this, signal),
+      report: (name, ...details) => this.#report(name, ...details),
     });
-    this.#checkpointer = new Checkpointer(this.#lifecycle, this.#pool, environment, this.#holds, {
-      persist: (segment, signal) => {
-        const { segmentId, lastId } = segment;
-        const describe = () => ({ directory, segmentId, lastId });
-        return traced(checkpointChannel, describe, () => this.#owner.persist(segment, this, signal));
-      },
-      onRetiring: (segment) => this.#segments.gone(segment.lastId),
-      onRetired: (segment) => {
-        // From here on nobody new can pin the segment: its file is about to be used again.
-        this.#segments.remove(segment);
-      },
-      onCheckpointed: (segment) => {
-        this.#breakHolds();
-        this.#report('checkpoint', { segmentId: segment.segmentId, lastId: segment.lastId });
-      },
-      onFailed: (error, segmentId, attempt, retryInMs) => {
-        this.#report('checkpointFailed', { error, segmentId, attempt, retryInMs });
-      },
-    });
-    this.#lifecycle.onFailed((error) => this.#report('failed', error));
   }
 
   /**
@@ -184,14 +129,16 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     environment: Environment, directory: string, manager: LogManager, options?: WalOptions,
   ): Promise<WriteAheadLog> {
     assertDirectory(directory);
-    const log = new WriteAheadLog(path.resolve(directory), manager, resolveOptions(options), environment);
-    await traced(recoverChannel, () => ({ directory: log.#directory.path }), () => log.#open());
-    return log;
+    const resolved = resolveOptions(options);
+    const calls = new ManagerCalls(manager, resolved.bufferBytes);
+    const request = { directory: path.resolve(directory), options: resolved, environment, target: calls };
+    const open = () => openLog(request, (log) => new WriteAheadLog(log, calls));
+    return traced(recoverChannel, () => ({ directory: request.directory }), open);
   }
 
   /** What was found when the log was opened. */
   get recovery(): RecoveryReport {
-    return this.#recovery;
+    return this.#log.recovery;
   }
 
   /**
@@ -208,7 +155,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(await writer.commit()); // 1
    */
   async beginEntry(options: { signal?: AbortSignal } = {}): Promise<EntryWriter> {
-    return new EntryWriter(this.#writer, await this.#writer.begin(signalOf(options), false));
+    return new EntryWriter(this.#log.writeQueue, await this.#log.writeQueue.begin(signalOf(options), false));
   }
 
   /**
@@ -225,15 +172,17 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    */
   append(data: ChunkData | readonly ChunkData[], options?: CommitOptions): Promise<CommittedEntry> {
     if (!commitChannel.hasSubscribers) return this.#append(data, options);
-    return commitChannel.tracePromise(() => this.#append(data, options), { directory: this.#directory.path });
+    const context = { directory: this.#log.directory.path };
+    return commitChannel.tracePromise(() => this.#append(data, options), context);
   }
 
   #append(data: ChunkData | readonly ChunkData[], options?: CommitOptions): Promise<CommittedEntry> {
     return new Promise((resolve, reject) => {
+      const { writeQueue, options: { sync, maxPendingBytes } } = this.#log;
       const entry = entryData(data);
       const length = entryDataLength(entry);
-      const durable = isDurable(options, this.#options.sync);
-      if (length <= this.#options.maxPendingBytes) this.#writer.append(entry, length, durable, resolve, reject);
+      const durable = isDurable(options, sync);
+      if (length <= maxPendingBytes) writeQueue.append(entry, length, durable, resolve, reject);
       else resolve(this.#appendLarge([entry], options).then(([appended]) => appended));
     });
   }
@@ -250,7 +199,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   appendBatch(
     entries: readonly (ChunkData | readonly ChunkData[])[], options?: CommitOptions,
   ): Promise<readonly CommittedEntry[]> {
-    const describe = () => ({ directory: this.#directory.path });
+    const describe = () => ({ directory: this.#log.directory.path });
     return traced(commitChannel, describe, () => this.#appendBatch(entries, options));
   }
 
@@ -261,10 +210,10 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       if (!Array.isArray(entries)) throw new TypeError(`a batch must be an array of entries, not ${show(entries)}`);
       const batch = Array.from(entries, entryData);
       const length = batch.reduce((sum, entry) => sum + entryDataLength(entry), 0);
-      const durable = isDurable(options, this.#options.sync);
+      const durable = isDurable(options, this.#log.options.sync);
       if (batch.length === 0) resolve([]);
-      else if (length <= this.#options.maxPendingBytes) {
-        this.#writer.appendBatch(batch, length, durable, resolve, reject);
+      else if (length <= this.#log.options.maxPendingBytes) {
+        this.#log.writeQueue.appendBatch(batch, length, durable, resolve, reject);
       } else resolve(this.#appendLarge(batch, options));
     });
   }
@@ -291,12 +240,12 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     if (from !== undefined) assertId('from', from);
     if (typeof follow !== 'boolean') throw new TypeError(`follow must be a boolean, not ${show(follow)}`);
     const parts = {
-      segments: this.#segments,
-      durableId: this.#queue.durableId,
-      blockBytes: this.#options.bufferBytes,
-      closed: () => this.#lifecycle.refusal,
+      segments: this.#log.segments,
+      durableId: this.#log.flusher.durableId,
+      blockBytes: this.#log.options.bufferBytes,
+      closed: () => this.#log.lifecycle.refusal,
     };
-    const { nextId } = this.#active;
+    const { nextId } = this.#log.rotation;
     if (from !== undefined && from > nextId && !follow) throw futureError('from', from, nextId);
     return forOneLoop(new EntryIterator(parts, from, follow, signalOf(options)), 'entries()');
   }
@@ -319,9 +268,9 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * await replica.release();
    */
   async hold(name: string, options: HoldOptions = {}): Promise<Hold> {
-    await this.#holds.change(name, (hold, range) => requestedHold(name, options, hold, range));
-    this.#breakHolds();
-    return new Hold(this.#holds, name);
+    await this.#log.holds.change(name, (hold) => requestedHold(name, options, hold, this.#log.idRange));
+    void this.#log.breakHolds();
+    return new Hold(this.#log, name);
   }
 
   /**
@@ -340,33 +289,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    */
   async truncateAfter(id: EntryId): Promise<void> {
     assertId('id', id);
-    await this.#writer.exclusively(async () => {
-      const { nextId } = this.#active;
-      if (id >= nextId) throw futureError('id', id, nextId);
-      this.#cutting = id;
-      try {
-        await this.#cutAfter(id);
-      } finally {
-        this.#cutting = undefined;
-      }
-    });
-  }
-
-  async #cutAfter(id: EntryId): Promise<void> {
-    // One that is being moved may come to stand behind the cut.
-    await this.#holds.idle();
-    for (const hold of this.#holds) if (!hold.isBroken && hold.from > id + 1) throw heldError(hold.name, hold.from);
-    const parts = {
-      queue: this.#queue,
-      active: this.#active,
-      segments: this.#segments,
-      checkpointer: this.#checkpointer,
-      pool: this.#pool,
-      blockBytes: this.#options.bufferBytes,
-    };
-    await cutAfter(id, parts).catch((error: unknown) => {
-      throw toWalError(error, `the log cannot be cut behind entry ${id}`);
-    });
+    await this.#log.truncateAfter(id);
   }
 
   /**
@@ -383,11 +306,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    */
   async truncateBefore(id: EntryId): Promise<void> {
     assertId('id', id);
-    const { refusal } = this.#lifecycle;
-    if (refusal !== undefined) throw refusal;
-    if (id > this.#active.nextId) throw futureError('id', id, this.#active.nextId);
-    for (const hold of this.#holds) if (!hold.isBroken && hold.from < id) throw heldError(hold.name, hold.from);
-    await this.#checkpointer.release(id);
+    await this.#log.truncateBefore(id);
   }
 
   /**
@@ -400,14 +319,14 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(log.durableId); // 1
    */
   async sync(): Promise<void> {
-    const { refusal } = this.#lifecycle;
+    const { refusal } = this.#log.lifecycle;
     if (refusal !== undefined) throw refusal;
-    await this.#writer.sync();
+    await this.#log.writeQueue.sync();
   }
 
   /** The highest id of which it is known that its entry, and all before it, are durable. */
   get durableId(): EntryId {
-    return this.#queue.durableId.value;
+    return this.#log.flusher.durableId.value;
   }
 
   /**
@@ -422,7 +341,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    */
   async waitForDurable(id: EntryId, options: { signal?: AbortSignal } = {}): Promise<void> {
     assertId('id', id);
-    await this.#queue.durableId.reached(id, signalOf(options));
+    await this.#log.flusher.durableId.reached(id, signalOf(options));
   }
 
   /**
@@ -443,14 +362,14 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     if (!(position instanceof LogPosition)) {
       throw new TypeError(`position must be a LogPosition, not ${show(position)}`);
     }
-    if (this.#lifecycle.isClosing) throw closedError();
+    if (this.#log.lifecycle.isClosing) throw closedError();
     const { segmentId, offset } = position;
-    const segment = this.#segments.get(segmentId);
+    const segment = this.#log.segments.get(segmentId);
     if (segment === undefined || offset < segment.start || offset >= segment.end) throw goneError(position);
     // Pinned before anything is awaited: the segment may be checkpointed at any time.
     segment.pin();
     try {
-      if (offset >= segment.durableEnd) await this.#queue.whenDurable(segment, offset);
+      if (offset >= segment.durableEnd) await this.#log.flusher.whenDurable(segment, offset);
       return new ChunkReader(segment, await ChunkSource.open(segment, position, segment.durableEnd));
     } catch (error) {
       segment.unpin();
@@ -470,7 +389,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(lastId); // 1
    */
   checkpointActive(): Promise<void> {
-    return this.#writer.rotate();
+    return this.#log.writeQueue.rotate();
   }
 
   /**
@@ -480,15 +399,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(log.stats().pendingBytes, log.stats().waitingWriters); // 0 0
    */
   stats(): WalStats {
-    return statsOf({
-      active: this.#active,
-      writer: this.#writer,
-      queue: this.#queue,
-      segments: this.#segments,
-      checkpointer: this.#checkpointer,
-      pool: this.#pool,
-      holds: this.#holds,
-    });
+    return statsOf(this.#log);
   }
 
   /**
@@ -501,7 +412,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * await log.append('late').catch((error: WalError) => console.log(error.code)); // WAL_CLOSED
    */
   shutdown(): Promise<void> {
-    this.#shutdown ??= this.#close();
+    this.#shutdown ??= shutDown(this.#log);
     return this.#shutdown;
   }
 
@@ -510,106 +421,9 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     await this.shutdown();
   }
 
-  async #open(): Promise<void> {
-    const { fileManager } = this.#options;
-    const started = this.#environment.now();
-    const opened: Closable[] = [];
-    try {
-      await fileManager.createDirectory(this.#directory.path);
-      this.#lock = await fileManager.lock(this.#directory.path, (cause) => this.#lifecycle.fail(cause));
-      this.#lifecycle.locked(this.#lock);
-      const parts = { directory: this.#directory, options: this.#options };
-      const recovered = await new LogRecovery(parts, this.#owner, this.#holds, opened).run();
-      await this.#goOn(recovered, opened);
-      const { entries, bytes, tornBytes, segments } = recovered;
-      const durationMs = this.#environment.now() - started;
-      this.#recovery = { segments: segments.length, entries, bytes, tornBytes, durationMs };
-    } catch (error) {
-      await this.#abandonOpening(opened);
-      throw toWalError(error, `the log in ${this.#directory.path} cannot be opened`);
-    }
-  }
-
-  /** Makes a recovered log ready for writing, and hands over what waits for its checkpoint. */
-  async #goOn(recovered: RecoveredLog, opened: Closable[]): Promise<void> {
-    const blocks = new BlockPool(this.#options.bufferBytes, this.#options.maxPendingBytes);
-    const parts = {
-      directory: this.#directory,
-      options: this.#options,
-      environment: this.#environment,
-      queue: this.#queue,
-      pool: this.#pool,
-      blocks,
-    };
-    const buffer = await openForWriting(recovered, parts);
-    opened.push(buffer.segment);
-    const events = {
-      onSealed: (segment: Segment) => this.#checkpointer.enqueue(segment),
-      onChanged: (segment: Segment) => {
-        this.#segments.add(segment);
-        this.#report('segment', { segmentId: segment.segmentId });
-      },
-      onSuccessor: (error: WalError | undefined) => {
-        if (error === undefined) this.#writer.pump();
-        else this.#writer.successorFailed(error);
-      },
-    };
-    this.#active = new Rotation({ ...parts, events }, buffer, recovered.lastId + 1);
-    this.#writer = new WriteQueue(this.#lifecycle, this.#active, this.#queue, this.#directory.path, this.#options);
-    await this.#holds.clamp(recovered.lastId + 1);
-    await writeOpeningLink(buffer, recovered, parts);
-    // Before anything else is awaited: segments are checkpointed in order, and the active one may be closed soon.
-    const closed = recovered.segments.filter((segment) => segment !== buffer.segment);
-    this.#segments.gone(recovered.goneId);
-    for (const segment of [...closed, buffer.segment]) this.#segments.add(segment);
-    for (const segment of closed) {
-      // The one that was the last may be too full to go on in.
-      segment.isSealed = true;
-      if (segment.isCheckpointed) this.#checkpointer.adopt(segment);
-      else this.#checkpointer.enqueue(segment);
-    }
-    const live = new Set<Closable>([...closed, buffer.segment]);
-    for (const file of opened) if (!live.has(file)) await file.close().catch(() => undefined);
-    this.#lifecycle.opened();
-  }
-
-  /** Lets go of everything after a failure to open. The error that is reported is the first one. */
-  async #abandonOpening(opened: readonly Closable[]): Promise<void> {
-    await this.#queue.landed();
-    this.#lifecycle.closed();
-    await this.#pool.close().catch(() => undefined);
-    for (const file of opened) await file.close().catch(() => undefined);
-    await this.#lock?.release().catch(() => undefined);
-  }
-
-  async #close(): Promise<void> {
-    this.#lifecycle.closing();
-    await this.#writer.close(this.#environment);
-    // A checkpoint may be waiting for a follower.
-    this.#queue.durableId.end(closedError());
-    await this.#checkpointer.stop();
-    await this.#holds.idle();
-    await this.#queue.landed();
-    this.#lifecycle.closed();
-    await this.#active.close();
-    for (const segment of [...this.#segments, ...this.#checkpointer.held]) await segment.close();
-    // A lock that cannot be given up goes with the process; there is nothing the caller could do about it.
-    await this.#lock?.release().catch(() => undefined);
-  }
-
-  get #idRange(): IdRange {
-    const nextId = Math.min(this.#active.nextId, (this.#cutting ?? Infinity) + 1);
-    return { goneId: Math.max(this.#segments.goneId, this.#checkpointer.releasingId), nextId };
-  }
-
-  #breakHolds(): void {
-    const bytesOf = ({ end }: Segment) => Math.max(end, this.#options.preallocateBytes);
-    void this.#holds.breakThoseAbove(this.#checkpointer.held, bytesOf);
-  }
-
   /** Writes entries that are too much to be pending at once, as one unit. */
   async #appendLarge(batch: readonly EntryData[], options: CommitOptions | undefined): Promise<CommittedEntry[]> {
-    const writer = new EntryWriter(this.#writer, await this.#writer.begin(undefined, true));
+    const writer = new EntryWriter(this.#log.writeQueue, await this.#log.writeQueue.begin(undefined, true));
     try {
       const written: CommittedEntry[] = [];
       for (const [i, data] of batch.entries()) {
@@ -629,7 +443,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   #report<Name extends keyof WalEvents>(name: Name, ...details: WalEvents[Name]): void {
     queueMicrotask(() => {
       const [detail] = details;
-      publish(name, this.#directory.path, detail instanceof Error ? { error: detail } : detail);
+      publish(name, this.#log.directory.path, detail instanceof Error ? { error: detail } : detail);
       (this as EventEmitter).emit(name, ...details);
     });
   }
@@ -644,8 +458,4 @@ function goneError({ segmentId, offset }: LogPosition): WalError {
   const message = `nothing is stored at offset ${offset} of segment ${segmentId}: ` +
     'it has been checkpointed, or was never written by this log';
   return new WalError('WAL_POSITION_GONE', message, { segmentId, offset });
-}
-
-function heldError(name: string, from: EntryId): WalError {
-  return new WalError('WAL_HELD', `the hold ${JSON.stringify(name)} wants the entries from ${from} on`);
 }

@@ -17,17 +17,15 @@ export interface IdRange {
   readonly nextId: EntryId;
 }
 
-export interface HoldsEvents {
-  /** What may be held now. */
-  range(): IdRange;
-  /** Somebody wants less than before. */
-  onLess(): void;
-  /** A hold has kept more than it may. */
-  onBroken(name: string, from: EntryId, retainedBytes: number): void;
+/** A hold that has been broken because it kept more than it may. */
+export interface BrokenHold {
+  readonly name: string;
+  readonly from: EntryId;
+  readonly retainedBytes: number;
 }
 
 /** What is to become of a hold; undefined if it is to end. Throws what its caller is to be told instead. */
-export type HoldChange = (hold: StoredHold | undefined, range: IdRange) => StoredHold | undefined;
+export type HoldChange = (hold: StoredHold | undefined) => StoredHold | undefined;
 
 /**
  * Who wants to read entries that are checkpointed, by name. What they want is durable, and so is up to where the log
@@ -39,7 +37,7 @@ export type HoldChange = (hold: StoredHold | undefined, range: IdRange) => Store
 export class Holds {
   readonly #directory: LogDirectory;
   readonly #lifecycle: Lifecycle;
-  readonly #events: HoldsEvents;
+  #onLess = (): void => undefined;
   /** As they are on the disk. */
   #holds: ReadonlyMap<string, StoredHold> = new Map();
   /** Those that are being stored. */
@@ -47,10 +45,14 @@ export class Holds {
   readonly #serial = new Serial();
   #checkpointedId: EntryId = 0;
 
-  constructor(directory: LogDirectory, lifecycle: Lifecycle, events: HoldsEvents) {
+  constructor(directory: LogDirectory, lifecycle: Lifecycle) {
     this.#directory = directory;
     this.#lifecycle = lifecycle;
-    this.#events = events;
+  }
+
+  /** `listener` is called whenever holds keep less than before. */
+  onLess(listener: () => void): void {
+    this.#onLess = listener;
   }
 
   /** Reads what is stored. */
@@ -103,13 +105,23 @@ export class Holds {
     return segment.lastId >= this.lowestId;
   }
 
+  /** Throws `WAL_HELD` if a hold keeps entries below `id`. */
+  assertNoneBelow(id: EntryId): void {
+    for (const { name, from, isBroken } of this) if (!isBroken && from < id) throw heldError(name, from);
+  }
+
+  /** Throws `WAL_HELD` if a hold begins after `id`. */
+  assertNoneAfter(id: EntryId): void {
+    for (const { name, from, isBroken } of this) if (!isBroken && from > id) throw heldError(name, from);
+  }
+
   /** Makes a change to a hold, one after the other. Resolves when it is durable; if it rejects nothing has changed. */
   async change(name: string, change: HoldChange): Promise<void> {
     const { refusal } = this.#lifecycle;
     if (refusal !== undefined) throw refusal;
     let early: StoredHold | undefined;
     try {
-      early = change(this.#holds.get(name), this.#events.range());
+      early = change(this.#holds.get(name));
     } catch {
       // It may be right when its turn comes.
     }
@@ -120,7 +132,7 @@ export class Holds {
     } finally {
       if (early !== undefined) this.#wanted.delete(early);
       // Also if it failed: what it asked for is not wanted any more.
-      this.#events.onLess();
+      this.#onLess();
     }
   }
 
@@ -132,7 +144,9 @@ export class Holds {
    * Breaks the holds that keep more than they may of `segments`, which are checkpointed. One that cannot be stored as
    * broken goes on until the next time.
    */
-  async breakThoseAbove(segments: readonly Segment[], bytesOf: (segment: Segment) => number): Promise<void> {
+  async *breakThoseAbove(
+    segments: readonly Segment[], bytesOf: (segment: Segment) => number,
+  ): AsyncGenerator<BrokenHold, void, void> {
     for (const name of this.#holds.keys()) {
       let [broken, retained]: [StoredHold | undefined, number] = [undefined, 0];
       const breaking = (hold: StoredHold | undefined): StoredHold | undefined => {
@@ -148,8 +162,8 @@ export class Holds {
         continue;
       }
       if (broken === undefined) continue;
-      this.#events.onBroken(name, (broken as StoredHold).from, retained);
-      this.#events.onLess();
+      yield { name, from: (broken as StoredHold).from, retainedBytes: retained };
+      this.#onLess();
     }
   }
 
@@ -160,7 +174,7 @@ export class Holds {
 
   async #change(name: string, change: HoldChange): Promise<void> {
     const before = this.#holds.get(name);
-    const after = change(before, this.#events.range());
+    const after = change(before);
     if (after === before) return;
     const holds = new Map(this.#holds);
     if (after === undefined) holds.delete(name);
@@ -206,6 +220,10 @@ export class Holds {
       return bytes;
     });
   }
+}
+
+function heldError(name: string, from: EntryId): WalError {
+  return new WalError('WAL_HELD', `the hold ${JSON.stringify(name)} wants the entries from ${from} on`);
 }
 
 /** How many bytes of `segments` a hold keeps; a broken one keeps none. */

@@ -1,5 +1,6 @@
 import path from 'node:path';
-import type { FileHandle, FileManager, OpenOptions } from '../../files/file-manager.js';
+import { assert } from '../../base/assert.js';
+import type { DirectoryLock, FileHandle, FileManager, OpenOptions } from '../../files/file-manager.js';
 import { removeIfThere, withFile, writeFully } from '../../files/transfer.js';
 import type { Lifecycle } from './lifecycle.js';
 
@@ -11,6 +12,7 @@ export class LogDirectory {
   readonly path: string;
   readonly #fileManager: FileManager;
   readonly #lifecycle: Lifecycle;
+  #lock: DirectoryLock | undefined;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
@@ -18,6 +20,19 @@ export class LogDirectory {
     this.#fileManager = fileManager;
     this.path = directory;
     this.#lifecycle = lifecycle;
+  }
+
+  /** Creates the directory if it is missing, and takes ownership of it. */
+  async acquire(): Promise<void> {
+    await this.#fileManager.createDirectory(this.path);
+    this.#lock = await this.#fileManager.lock(this.path, (cause) => this.#lifecycle.fail(cause));
+    this.#lifecycle.locked(this.#lock);
+  }
+
+  /** Gives up the directory, if it is owned. Never rejects: a lock that cannot be released ends with the process. */
+  async release(): Promise<void> {
+    assert(!this.#lifecycle.mayWrite(), 'a directory is released when nothing is written to it any more');
+    await this.#lock?.release().catch(() => undefined);
   }
 
   async open(name: string, options: OpenOptions): Promise<FileHandle> {

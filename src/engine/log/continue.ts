@@ -5,47 +5,44 @@ import { checkpointedName, parseSegmentName, segmentName } from '../../format/fi
 import type { BlockPool } from '../../segment/block-pool.js';
 import type { Segment } from '../../segment/segment.js';
 import { SegmentEncoder } from '../../segment/segment-encoder.js';
-import { drawNonce } from '../write/rotation.js';
+import { drawNonce, type Rotation } from '../write/rotation.js';
 import type { Flusher } from '../flush/flusher.js';
 import type { LogDirectory } from '../directory/log-directory.js';
 import type { RecoveredLog } from '../recover/recovery.js';
 import type { SpareFiles } from '../directory/spare-files.js';
 
-export interface OpeningParts {
+export interface ContinueParts {
   readonly options: ResolvedOptions;
-  readonly environment: Environment;
-  readonly queue: Flusher;
-  readonly pool: SpareFiles;
   readonly directory: LogDirectory;
+  readonly spareFiles: SpareFiles;
   readonly blocks: BlockPool;
 }
 
 /** Where a recovered log goes on: in its last segment if that has room, else in a new one. */
-export async function openForWriting(log: RecoveredLog, parts: OpeningParts): Promise<SegmentEncoder> {
+export async function openForWriting(log: RecoveredLog, parts: ContinueParts): Promise<SegmentEncoder> {
   for (const name of log.aliases) await parts.directory.remove(name);
   // The process before this one may have ended between a rename and its sync. A spare must not be written to
   // while the disk may still know it by another name, nor while it has two.
   const spares = await renameSpares(log, parts);
   await parts.directory.sync();
-  parts.pool.adopt(spares);
-  parts.queue.durableId.set(log.lastId);
-  for (const { name, segmentId } of log.segments) if (name !== segmentName(segmentId)) parts.pool.reserve(name);
+  parts.spareFiles.adopt(spares);
+  for (const { name, segmentId } of log.segments) if (name !== segmentName(segmentId)) parts.spareFiles.reserve(name);
   const last = log.segments.at(-1);
   const goesOn = last !== undefined && canGoOn(last, log, parts.options);
   // If its owner did not want it, it was empty; what comes now is another matter.
   if (goesOn) last.isAbandoned = false;
-  const segment = goesOn ? last : await parts.pool.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
+  const segment = goesOn ? last : await parts.spareFiles.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
   return new SegmentEncoder(segment, parts.blocks, goesOn ? log.end : segment.start, log.chain);
 }
 
 /** Gives every spare file a spare's name: under a segment's it would later be taken for that segment, emptied. */
-async function renameSpares({ spares }: RecoveredLog, parts: OpeningParts): Promise<string[]> {
+async function renameSpares({ spares }: RecoveredLog, { directory }: ContinueParts): Promise<string[]> {
   const names = new Set(spares);
   for (const name of spares) {
     const parsed = parseSegmentName(name);
     if (parsed === undefined || parsed.checkpointed) continue;
     const spare = checkpointedName(parsed.id);
-    await parts.directory.rename(name, spare);
+    await directory.rename(name, spare);
     names.delete(name);
     names.add(spare);
   }
@@ -54,7 +51,7 @@ async function renameSpares({ spares }: RecoveredLog, parts: OpeningParts): Prom
 
 /** Writes the link with which the log goes on. When it is durable everything recovered is proven durable too. */
 export function writeOpeningLink(
-  buffer: SegmentEncoder, log: RecoveredLog, { queue, environment }: OpeningParts,
+  { buffer }: Rotation, log: RecoveredLog, { flusher, environment }: { flusher: Flusher; environment: Environment },
 ): Promise<void> {
   const link = {
     previousSegmentId: log.segments.at(-1)?.segmentId ?? 0,
@@ -64,7 +61,7 @@ export function writeOpeningLink(
   };
   return new Promise((resolve, reject) => {
     buffer.writeLink(link, drawNonce(environment), { committed: resolve, failed: reject });
-    queue.request();
+    flusher.request();
   });
 }
 

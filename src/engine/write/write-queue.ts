@@ -4,6 +4,7 @@ import { deferred, type Deferred } from '../../base/async.js';
 import type { Environment } from '../../base/environment.js';
 import { WalError } from '../../base/errors.js';
 import { closedError, type Lifecycle } from '../directory/lifecycle.js';
+import type { LogDirectory } from '../directory/log-directory.js';
 import type { CommittedEntry, EntryData, EntryId } from '../../model/entry.js';
 import type { ResolvedOptions, SyncMode } from '../../model/options.js';
 import { entryLength } from '../../format/segment-format.js';
@@ -26,6 +27,13 @@ export interface OpenEntry {
   onEnded?: () => void;
 }
 
+export interface WriteQueueParts {
+  readonly lifecycle: Lifecycle;
+  readonly directory: LogDirectory;
+  readonly environment: Environment;
+  readonly options: ResolvedOptions;
+}
+
 const EMPTY_ENTRY_LENGTH = entryLength(0, 0);
 
 /**
@@ -40,6 +48,7 @@ export class WriteQueue implements AppendTarget {
   readonly #pieceBytes: number;
   readonly syncMode: SyncMode;
   readonly directory: string;
+  readonly #environment: Environment;
   readonly #line = new Line<Request>();
   #open: OpenEntry | undefined;
   /** What has the place instead of an entry. */
@@ -48,13 +57,12 @@ export class WriteQueue implements AppendTarget {
   #isFinished = false;
   #idle: Deferred<void> | undefined;
 
-  constructor(
-    lifecycle: Lifecycle, active: Rotation, queue: Flusher, directory: string, options: ResolvedOptions,
-  ) {
+  constructor({ lifecycle, directory, environment, options }: WriteQueueParts, active: Rotation, queue: Flusher) {
     this.#lifecycle = lifecycle;
     lifecycle.onFailed((error) => this.#stop(error));
     const { maxPendingBytes, bufferBytes, sync } = options;
-    this.directory = directory;
+    this.directory = directory.path;
+    this.#environment = environment;
     this.syncMode = sync;
     this.#active = active;
     this.#queue = queue;
@@ -272,7 +280,7 @@ export class WriteQueue implements AppendTarget {
    * with a link, so that the next opening finds everything proven durable. Resolves when that is done
    * or the log has failed.
    */
-  async close(environment: Environment): Promise<void> {
+  async close(): Promise<void> {
     assert(this.#lifecycle.refusal !== undefined, 'no request is added while the queue is emptied');
     const closed = closedError();
     for (const request of this.#line.clear()) {
@@ -285,10 +293,10 @@ export class WriteQueue implements AppendTarget {
     this.pump();
     if (this.#lifecycle.failure === undefined) await this.#idle.promise;
     // A log that fails on its last link has told everyone who waited, and there is nobody else to tell.
-    await this.#writeClosingLink(environment).catch(() => undefined);
+    await this.#writeClosingLink().catch(() => undefined);
   }
 
-  async #writeClosingLink(environment: Environment): Promise<void> {
+  async #writeClosingLink(): Promise<void> {
     const { buffer } = this;
     if (this.#lifecycle.failure !== undefined || buffer.endsWithLink) return;
     // The link says that all before it is durable.
@@ -300,7 +308,7 @@ export class WriteQueue implements AppendTarget {
       lastId: this.#active.nextId - 1,
     };
     await new Promise<void>((resolve, reject) => {
-      buffer.writeLink(link, drawNonce(environment), { committed: resolve, failed: reject });
+      buffer.writeLink(link, drawNonce(this.#environment), { committed: resolve, failed: reject });
       this.#queue.request();
     });
   }

@@ -61,7 +61,7 @@ export const FILES: readonly Mutation[] = [
   {
     name: 'a new segment takes the name that somebody has given to the file of a live one',
     file: 'engine/log/continue.ts',
-    find: 'parts.pool.reserve(name);',
+    find: 'parts.spareFiles.reserve(name);',
     replace: 'void name;',
     caughtBy: named('matrix/fault-matrix-damage', 'row 37: a segment under another name is not written over by the segment that is to have that name'),
   },
@@ -74,9 +74,9 @@ export const FILES: readonly Mutation[] = [
   },
   {
     name: 'a file is closed at shutdown while it is being written',
-    file: 'api/write-ahead-log.ts',
-    find: 'await this.#holds.idle(); await this.#queue.landed();',
-    replace: 'await this.#holds.idle();',
+    file: 'engine/log/shut-down.ts',
+    find: 'await flusher.landed();',
+    replace: '',
     caughtBy: named('unit/shutdown', 'a lost lock fails the log at once: nothing is written, renamed or removed (memory)'),
   },
 ];

@@ -12,8 +12,8 @@ export const ITERATION: readonly Mutation[] = [
   {
     name: 'a reader does not keep its segment from being recycled',
     file: 'api/write-ahead-log.ts',
-    find: 'segment.pin(); try { if (offset >= segment.durableEnd) await this.#queue.whenDurable(segment, offset);',
-    replace: 'try { await segment.read(Buffer.alloc(5), offset); segment.pin(); if (offset >= segment.durableEnd) await this.#queue.whenDurable(segment, offset);',
+    find: 'segment.pin(); try { if (offset >= segment.durableEnd) await this.#log.flusher.whenDurable(segment, offset);',
+    replace: 'try { await segment.read(Buffer.alloc(5), offset); segment.pin(); if (offset >= segment.durableEnd) await this.#log.flusher.whenDurable(segment, offset);',
     caughtBy: named('unit/failures-elsewhere-recovery', 'a read that has begun is counted before its segment can be recycled under it (memory)'),
   },
   {
@@ -33,7 +33,7 @@ export const ITERATION: readonly Mutation[] = [
   {
     name: 'an entry can be read before it is durable',
     file: 'api/write-ahead-log.ts',
-    find: 'if (offset >= segment.durableEnd) await this.#queue.whenDurable(segment, offset);',
+    find: 'if (offset >= segment.durableEnd) await this.#log.flusher.whenDurable(segment, offset);',
     replace: 'segment.durableEnd = Math.max(segment.durableEnd, segment.end);',
     caughtBy: RANDOM,
   },

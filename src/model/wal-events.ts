@@ -1,5 +1,5 @@
 import type { WalError } from '../base/errors.js';
-import type { EntryId } from '../model/entry.js';
+import type { EntryId } from './entry.js';
 
 /**
  * What a log reports besides what its methods return.

@@ -1,0 +1,77 @@
+import type { Environment } from '../../base/environment.js';
+import { toWalError } from '../../base/errors.js';
+import type { ResolvedOptions } from '../../model/options.js';
+import { BlockPool } from '../../segment/block-pool.js';
+import { Holds } from '../checkpoint/holds.js';
+import { Lifecycle } from '../directory/lifecycle.js';
+import { LogDirectory } from '../directory/log-directory.js';
+import { SpareFiles } from '../directory/spare-files.js';
+import { LogRecovery, type RecoveredLog, type RecoveryTarget } from '../recover/recovery.js';
+import type { Closable } from '../view/segment-files.js';
+import { openForWriting } from './continue.js';
+import { Log, type LogFoundation } from './log.js';
+
+export interface OpeningRequest {
+  readonly directory: string;
+  readonly options: ResolvedOptions;
+  readonly environment: Environment;
+  /** What recovery asks about segments, and hands entries to. */
+  readonly target: RecoveryTarget;
+}
+
+/**
+ * Takes ownership of a directory, recovers the log in it and starts it. `wrap` makes the object that users hold. It is
+ * called once everything has been recovered and before the first checkpoint, which is handed that object.
+ * If anything fails, every file is closed and the directory is free again.
+ */
+export async function openLog<Facade>(request: OpeningRequest, wrap: (log: Log) => Facade): Promise<Facade> {
+  const startedAt = request.environment.now();
+  const foundation = lay(request);
+  const opened: Closable[] = [];
+  let log: Log | undefined;
+  try {
+    await foundation.directory.acquire();
+    const recovered = await new LogRecovery(foundation, request.target, foundation.holds, opened).run();
+    const encoder = await openForWriting(recovered, foundation);
+    opened.push(encoder.segment);
+    log = new Log(foundation, recovered, encoder);
+    const facade = wrap(log);
+    await log.start(recovered, startedAt);
+    await closeUnused(opened, recovered, log);
+    foundation.lifecycle.opened();
+    return facade;
+  } catch (error) {
+    await abandon(foundation, log, opened);
+    throw toWalError(error, `the log in ${request.directory} cannot be opened`);
+  }
+}
+
+function lay({ directory: path, options, environment }: OpeningRequest): LogFoundation {
+  const lifecycle = new Lifecycle();
+  const directory = new LogDirectory(options.fileManager, path, lifecycle);
+  return {
+    lifecycle,
+    directory,
+    options,
+    environment,
+    spareFiles: new SpareFiles(directory, lifecycle, options, environment),
+    holds: new Holds(directory, lifecycle),
+    blocks: new BlockPool(options.bufferBytes, options.maxPendingBytes),
+  };
+}
+
+async function closeUnused(opened: readonly Closable[], { segments }: RecoveredLog, log: Log): Promise<void> {
+  const used = new Set<Closable>([...segments, log.rotation.segment]);
+  for (const file of opened) if (!used.has(file)) await file.close().catch(() => undefined);
+}
+
+/** Frees everything after a failed opening. The error that is reported is the first one. */
+async function abandon(
+  { lifecycle, directory, spareFiles }: LogFoundation, log: Log | undefined, opened: readonly Closable[],
+): Promise<void> {
+  await log?.flusher.landed();
+  lifecycle.closed();
+  await spareFiles.close().catch(() => undefined);
+  for (const file of opened) await file.close().catch(() => undefined);
+  await directory.release();
+}
