@@ -20,6 +20,15 @@ const examples = [...api, ...testing].flatMap((symbol) => [symbol, ...symbol.met
 const pages = documentationPages().filter((page) => page !== 'README.md');
 const programs = pages.filter((page) => programOf(page) !== '');
 
+const EMBEDDING = 'examples/guides/embedding.md';
+
+/** What the guide on embedding says must not be left out when a snapshot is written or loaded. */
+const STEPS = [
+  ['the sync of the snapshot', '    await file.sync();\n'],
+  ['the sync of its name', '    await this.files.syncDirectory(this.directory);\n'],
+  ['the sync before it is loaded', '    await this.files.syncDirectory(this.directory); // or a power loss removes what is read\n'],
+] as const;
+
 describe('the reference', () => {
   let project: ExampleProject;
 
@@ -62,6 +71,18 @@ describe('the pages', () => {
     });
   }
 
+  for (const [step, code] of STEPS) {
+    test(`show a store that passes its crash test although it leaves out ${step}`, async () => {
+      const program = programOf(EMBEDDING);
+      assert.equal(program.split(code).length, 2, 'the step is not there');
+      const file = `without-${step.replaceAll(/\W+/g, '-')}`;
+      const mistaken = program.replace(code, '').replace('seeds: [0, 2]', 'seeds: [2, 0, 1, 3, 4, 5, 6, 7]');
+      project.compile([project.write(`${file}.ts`, mistaken)], { skipLibCheck: true });
+      const ended = run(process.execPath, [path.join(project.directory, `${file}.js`)], { cwd: project.directory });
+      await assert.rejects(ended, /CrashTestFailure/);
+    });
+  }
+
   for (const page of pages.filter((name) => name.startsWith('examples/guides/'))) {
     test(`are longer than a guide should be in ${page}`, () => {
       const lines = readText(page).split('\n').length;
@@ -87,10 +108,10 @@ test('a row of the fault matrix is tested but not described, or described but no
   const files = readdirSync(path.join(ROOT, 'test/matrix'));
   const tested = files.flatMap((file) => {
     const part = /^fault-matrix-(\w+)\.test\.ts$/.exec(file)?.[1] ?? '';
-    const rows = [...readText(`test/matrix/${file}`).matchAll(/\brow (\d+): /g)];
-    return rows.map(([, row]) => `${row} ${part}`);
+    return [...readText(`test/matrix/${file}`).matchAll(/\brow (\d+): /g)].map(([, row]) => `${row} ${part}`);
   });
-  const described = [...readText('test/README.md').matchAll(/^\| (\d+) \|.*\| ([^|]*) \|$/gm)].flatMap(([, row, parts]) => {
+  const rows = readText('test/README.md').matchAll(/^\| (\d+) \|.*\| ([^|]*) \|$/gm);
+  const described = [...rows].flatMap(([, row, parts]) => {
     return [...parts.matchAll(/\[(\w+)\]/g)].map(([, part]) => `${row} ${part}`);
   });
   assert.deepEqual(described.sort(), [...new Set(tested)].sort());

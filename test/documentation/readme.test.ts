@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import ts from 'typescript';
 import { WriteAheadLog, type FileManager, type LogManager } from '../../src/index.js';
-import { crashTest } from '../support/crash-test.js';
+import { crashTest, CrashTestFailure, type CrashTestSubject } from '../support/crash-test.js';
 import { ExampleProject, ROOT } from '../tools/example-project.js';
 import { documentationPages, expectedLines, findBlocks, readText } from '../tools/markdown.js';
 
@@ -53,11 +53,22 @@ describe('the README', () => {
     });
   }
 
-  test('begins with a checkpoint that loses entries in a crash', async () => {
-    await loadFirstManager(project);
-    const { states } = await crashTest({ open: openFirstSample, change, count: held }, { changes: 8, seeds: [0, 1, 2, 3] });
-    assert.ok(states > 500, `only ${states} states`);
-    assert.ok(checkpoints > 50, `only ${checkpoints} checkpoints`);
+  describe('begins with a checkpoint', () => {
+    before(() => loadFirstManager(project));
+
+    test('that loses entries in a crash', async () => {
+      const { states } = await crashTest(firstSample({ syncs: true, syncsNames: true }), LIMITS);
+      assert.ok(states > 500, `only ${states} states`);
+      assert.ok(checkpoints > 50, `only ${checkpoints} checkpoints`);
+    });
+
+    test('that loses none without the sync of its file', async () => {
+      await assert.rejects(crashTest(firstSample({ syncs: false, syncsNames: true }), LIMITS), CrashTestFailure);
+    });
+
+    test('that loses none without the sync of its name', async () => {
+      await assert.rejects(crashTest(firstSample({ syncs: true, syncsNames: false }), LIMITS), CrashTestFailure);
+    });
   });
 });
 
@@ -74,6 +85,8 @@ for (const page of documentationPages()) {
 
 type WriteFile = (name: string, text: string, options: { readonly flush: true }) => Promise<void>;
 type ManagerOf = (files: Pick<FileManager, 'syncDirectory'>, writeFile: WriteFile, texts: string[]) => LogManager;
+
+const LIMITS = { changes: 8, seeds: [0, 1, 2, 3] };
 
 let managerOf: ManagerOf;
 let checkpoints = 0;
@@ -98,18 +111,27 @@ interface FirstSample {
   readonly texts: string[];
 }
 
+interface Syncs {
+  readonly syncs: boolean;
+  readonly syncsNames: boolean;
+}
+
+function firstSample(syncs: Syncs): CrashTestSubject<FirstSample> {
+  return { open: (fileManager, directory) => openFirstSample(fileManager, directory, syncs), change, count: held };
+}
+
 /** Its files are where a reader of the stored ones would look: beside the directory of the log. */
-async function openFirstSample(fileManager: FileManager, directory: string): Promise<FirstSample> {
+async function openFirstSample(fileManager: FileManager, directory: string, syncs: Syncs): Promise<FirstSample> {
   await fileManager.createDirectory(directory);
   const texts: string[] = [];
-  const files = { syncDirectory: () => fileManager.syncDirectory(directory) };
+  const files = { syncDirectory: async () => (syncs.syncsNames ? fileManager.syncDirectory(directory) : undefined) };
   const writeFile: WriteFile = async (name, text) => {
     checkpoints++;
     const file = await fileManager.open(path.join(directory, name), { access: 'create' });
     await file.truncate(0);
     const bytes = Buffer.from(text);
     for (let at = 0; at < bytes.length;) at += await file.write([bytes.subarray(at)], at);
-    await file.sync();
+    if (syncs.syncs) await file.sync();
     await file.close();
   };
   const options = { fileManager, preallocateBytes: 4096, checkpointAfterBytes: 300, bufferBytes: 4096 };

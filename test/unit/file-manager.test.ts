@@ -24,7 +24,7 @@ for (const { name, run } of fileManagerSuite) {
   test(`MemoryFileManager: ${name}`, () => run(new MemoryFileManager(), path.resolve('/some/empty/directory')));
 }
 
-test('all cases of the suite cannot share one directory, as the README has them do', async (t) => {
+test('all cases of the suite cannot share one directory, as the documentation has them do', async (t) => {
   const directory = await newDirectory(t);
   for (const { run } of fileManagerSuite) await run(new NodeFileManager(), directory);
   const memory = new MemoryFileManager();
