@@ -135,6 +135,37 @@ export interface FileHandle {
  * await lock.release();
  */
 export interface DirectoryLock {
-  /** Gives the directory up. Idempotent. */
+  /**
+   * Gives the directory up. Idempotent. To be called when every write, sync and change of a name has settled: the next
+   * owner may come at once, and takes it that none is under way.
+   */
   release(): Promise<void>;
+
+  /**
+   * Whether the ownership can be relied on now. A lock that stays until it is released or its process has ended, such
+   * as the kernel's, leaves this out.
+   *
+   * The owner asks before each write, sync and change of a name, and begins none once the answer is false. It asks
+   * again before it acknowledges what it wrote: true then proves that no other owner had the directory before the write
+   * was complete. So the answer costs no I/O. Once false it stays false, and `onCompromised` is called soon after.
+   *
+   * This cannot stop a write that was begun while the answer was true. If the process is stopped between the answer and
+   * the system call, or the call itself takes too long, the write arrives when there may be another owner. That owner
+   * protects itself: see `previousOwnerMayRun`.
+   */
+  isHeld?(): boolean;
+
+  /**
+   * True if the directory was taken from an owner of which nothing proves that it has ended, so that its late writes
+   * may still arrive, in every file that it had open. What must survive must not be where they can. It stays true for
+   * later owners, however this one ends, until `forgetPreviousOwner` has been called. Left out, it is false.
+   */
+  readonly previousOwnerMayRun?: boolean;
+
+  /**
+   * Says that the previous owner's late writes can do no harm any more: what is written from now on, and how it is
+   * found, is durably out of their reach. The next owner then finds `previousOwnerMayRun` false. There if
+   * `previousOwnerMayRun` can be true. Does nothing once `isHeld` is false.
+   */
+  forgetPreviousOwner?(): Promise<void>;
 }

@@ -9,6 +9,8 @@
  *     wal-holds     who wants to read checkpointed entries, and up to where the log is checkpointed
  *     wal-holds-new the same, about to take its place
  *     LOCK          the owner of the directory
+ *     LOCK.lock     the same, where the system has no locks
+ *     LOCK.takeover a previous owner may still run
  */
 const NAME = /^wal-(0|[1-9][0-9]{0,15})(-cp)?$/;
 

@@ -2,9 +2,6 @@ import { assert } from '../../base/assert.js';
 import { WalError } from '../../base/errors.js';
 import type { DirectoryLock } from '../../files/file-manager.js';
 
-/** A lock that may tell whether it is still held. */
-type HeldLock = DirectoryLock & { isHeld?(): boolean };
-
 /** What a log is doing with its directory. */
 export type LifecyclePhase = 'opening' | 'open' | 'closing' | 'closed' | 'failed';
 
@@ -22,7 +19,7 @@ export type LifecyclePhase = 'opening' | 'open' | 'closing' | 'closed' | 'failed
 export class Lifecycle {
   #phase: Exclude<LifecyclePhase, 'failed'> = 'opening';
   #failure: WalError | undefined;
-  #lock: HeldLock | undefined;
+  #lock: DirectoryLock | undefined;
   readonly #listeners: ((error: WalError) => void)[] = [];
 
   get phase(): LifecyclePhase {
@@ -46,7 +43,7 @@ export class Lifecycle {
   }
 
   /** From here on `mayWrite` also asks whether the lock is still held. */
-  locked(lock: HeldLock): void {
+  locked(lock: DirectoryLock): void {
     assert(this.#phase === 'opening' && this.#lock === undefined, 'a log takes its lock once, while it is opening');
     this.#lock = lock;
   }

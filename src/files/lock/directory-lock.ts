@@ -17,11 +17,15 @@ import fs, { type FileHandle } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import path from 'node:path';
 import timers from 'node:timers/promises';
+import { hasCode } from '../../base/errno.js';
 import type { DirectoryLock } from '../file-manager.js';
-import { hasCode, readHolder, removeHolder, STALE_MS, type Holder } from './heartbeat-directory.js';
+import { evict, readHolder, STALE_MS, type Holder } from './heartbeat-directory.js';
 import { lockByHeartbeat } from './heartbeat-lock.js';
-import { encodeOwner, lockedError, parseOwner, thisOwner } from './lock-owner.js';
+import {
+  encodeOwner, hasEndedByKernel, isBlank, lockedError, parseOwner, RECORD_LENGTH, thisOwner,
+} from './lock-owner.js';
 import { loadFlock, type Flock } from './optional.js';
+import { clearTakeover, isTakeoverMarked, markTakeover } from './takeover-mark.js';
 
 /** In what pauses flock looks whether a claim has been decided, and how often. Deciding takes a few system calls. */
 const CLAIM_PAUSE_MS = 5;
@@ -50,9 +54,11 @@ async function lockByKernel(directory: string, flock: Flock): Promise<DirectoryL
   // A link of that name is somebody else's: what it points to must not be written over. Windows has no such flag.
   const noFollow = (constants.O_NOFOLLOW as number | undefined) ?? 0;
   const file = await fs.open(path.join(directory, 'LOCK'), constants.O_RDWR | constants.O_CREAT | noFollow, 0o644);
+  let previousOwnerMayRun: boolean;
   try {
     await takeFlock(directory, file, flock);
-    await publishAndLook(directory, file);
+    await markUnprovenEnd(directory, file);
+    previousOwnerMayRun = await publishAndLook(directory, file);
   } catch (error) {
     await file.close();
     if (hasCode(error, ...UNSUPPORTED)) return null;
@@ -60,7 +66,11 @@ async function lockByKernel(directory: string, flock: Flock): Promise<DirectoryL
   }
   held.add(file);
   let releasing: Promise<void> | undefined;
-  return { release: () => (releasing ??= giveUp(file)) };
+  return {
+    previousOwnerMayRun,
+    forgetPreviousOwner: () => clearTakeover(directory),
+    release: () => (releasing ??= giveUp(file)),
+  };
 }
 
 async function takeFlock(directory: string, file: FileHandle, flock: Flock): Promise<void> {
@@ -74,10 +84,25 @@ async function takeFlock(directory: string, file: FileHandle, flock: Flock): Pro
   }
 }
 
-async function publishAndLook(directory: string, file: FileHandle): Promise<void> {
+/**
+ * Marks the takeover unless the previous owner by flock has given up or is proven to have ended. That the lock is free
+ * proves it for this machine; of another one it says no more than the file system knows. To be called with the lock
+ * held, before the record is written over.
+ */
+async function markUnprovenEnd(directory: string, file: FileHandle): Promise<void> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(RECORD_LENGTH), 0, RECORD_LENGTH, 0);
+  const record = buffer.toString('utf8', 0, bytesRead);
+  if (isBlank(record)) return;
+  const owner = parseOwner(record);
+  if (owner === undefined || !hasEndedByKernel(owner)) await markTakeover(directory);
+}
+
+/** Resolves with whether a previous owner may still run. */
+async function publishAndLook(directory: string, file: FileHandle): Promise<boolean> {
   try {
     await writeRecord(file, encodeOwner(thisOwner('flock')));
     await excludeHeartbeat(directory);
+    return await isTakeoverMarked(directory);
   } catch (error) {
     await clearRecord(file);
     throw error;
@@ -90,7 +115,7 @@ async function excludeHeartbeat(directory: string): Promise<void> {
   for (let looks = 0; looks < CLAIM_LOOKS; looks++) {
     holder = await readHolder(directory);
     if (holder === undefined) return;
-    if (holder.isGone) await removeHolder(directory, holder.names);
+    if (holder.isGone) await evict(directory, holder);
     else if (holder.hasDecided) break;
     // It will see our record, or has seen that there was none and is about to say so.
     else await timers.setTimeout(CLAIM_PAUSE_MS);

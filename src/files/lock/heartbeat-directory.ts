@@ -7,10 +7,16 @@
  *   there is nothing or an empty directory there, so of any number of openers exactly one succeeds.
  * - It is freed by removing the owner's file by its name, then the directory if it is empty. Somebody who found an
  *   owner dead, and comes back after others have reclaimed the directory, finds neither that name nor emptiness.
+ *
+ * The heartbeat is the time of the owner's file. Its name is never used again, so a beat that arrives late cannot reach
+ * the file of the next owner.
  */
 import fs from 'node:fs/promises';
 import path from 'node:path';
+import { assert } from '../../base/assert.js';
+import { hasCode } from '../../base/errno.js';
 import { encodeOwner, livenessOf, lockedError, parseOwner, type LockOwner } from './lock-owner.js';
+import { markTakeover } from './takeover-mark.js';
 
 /** A heartbeat older than this is taken for silence, where the owner itself cannot be looked at. */
 export const STALE_MS = 10_000;
@@ -29,6 +35,8 @@ export interface Holder {
   readonly hasDecided: boolean;
   /** True if it is dead for certain, or has been silent for long and nothing shows that it lives. */
   readonly isGone: boolean;
+  /** True if it owned the directory and nothing proves that it has ended. */
+  readonly mayRun: boolean;
 }
 
 export function heartbeatPath(directory: string): string {
@@ -42,17 +50,19 @@ export async function readHolder(directory: string): Promise<Holder | undefined>
     try {
       const names = await fs.readdir(target);
       if (names.length === 0) return undefined;
-      const owner = parseOwner(await fs.readFile(path.join(target, names[0]), 'utf8'));
-      const { mtimeMs } = await fs.stat(target);
-      // Names never come again, so an unchanged one means that all of this was seen of one and the same owner.
-      if ((await fs.readdir(target))[0] !== names[0]) continue;
+      const file = path.join(target, names[0]);
+      const owner = parseOwner(await fs.readFile(file, 'utf8'));
+      const { mtimeMs } = await fs.stat(file);
+      const hasDecided = !names[0].endsWith(CLAIM);
       const liveness = owner === undefined ? 'unknown' : livenessOf(owner);
       const isSilent = Date.now() - mtimeMs > STALE_MS;
       return {
         names,
         owner,
-        hasDecided: !names[0].endsWith(CLAIM),
+        hasDecided,
         isGone: liveness === 'dead' || (liveness === 'unknown' && isSilent),
+        // An opener that only claims has written nothing, and never will once its claim has been removed.
+        mayRun: liveness !== 'dead' && hasDecided,
       };
     } catch (error) {
       // The directory may have been freed, or its owner have decided, since its names were read.
@@ -63,8 +73,14 @@ export async function readHolder(directory: string): Promise<Holder | undefined>
   throw lockedError(directory, undefined);
 }
 
-/** Frees the heartbeat directory of the owner whose files are `names`. Does nothing if it has another owner by now. */
-export async function removeHolder(directory: string, names: readonly string[]): Promise<void> {
+/** Frees the heartbeat directory of an owner that is gone. Does nothing if it has another owner by now. */
+export async function evict(directory: string, holder: Holder): Promise<void> {
+  assert(holder.isGone, 'an owner that is not gone is evicted');
+  if (holder.mayRun) await markTakeover(directory);
+  await removeFiles(directory, holder.names);
+}
+
+async function removeFiles(directory: string, names: readonly string[]): Promise<void> {
   const target = heartbeatPath(directory);
   for (const name of names) await tolerate(fs.unlink(path.join(target, name)), 'ENOENT');
   await tolerate(fs.rmdir(target), 'ENOENT', 'ENOTEMPTY', 'EEXIST');
@@ -76,7 +92,7 @@ export async function claim(directory: string, owner: LockOwner): Promise<void> 
     const holder = await readHolder(directory);
     if (holder !== undefined) {
       if (!holder.isGone) throw lockedError(directory, holder.owner);
-      await removeHolder(directory, holder.names);
+      await evict(directory, holder);
     }
     if (await install(directory, owner)) return;
   }
@@ -93,14 +109,14 @@ export async function confirmClaim(directory: string, owner: LockOwner): Promise
   }
 }
 
-/** Rejects with `ENOENT` if the heartbeat directory is not held by `owner`. */
-export async function assertHeld(directory: string, owner: LockOwner): Promise<void> {
-  await fs.stat(path.join(heartbeatPath(directory), `${owner.token}${HELD}`));
+/** Sets the heartbeat of `owner`. Rejects with `ENOENT` if the directory is not held by it. */
+export async function setBeat(directory: string, owner: LockOwner, time: Date): Promise<void> {
+  await fs.utimes(path.join(heartbeatPath(directory), `${owner.token}${HELD}`), time, time);
 }
 
 /** Frees `owner`'s heartbeat directory, claimed or held. Does nothing if it has another owner by now. */
 export async function withdraw(directory: string, owner: LockOwner): Promise<void> {
-  await removeHolder(directory, [`${owner.token}${CLAIM}`, `${owner.token}${HELD}`]);
+  await removeFiles(directory, [`${owner.token}${CLAIM}`, `${owner.token}${HELD}`]);
 }
 
 /** Removes directories that openers prepared and did not live to rename. Only an owner may: it makes live ones fail. */
@@ -143,8 +159,4 @@ async function tolerate(operation: Promise<void>, ...codes: readonly string[]): 
   await operation.catch((error: unknown) => {
     if (!hasCode(error, ...codes)) throw error;
   });
-}
-
-export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return codes.includes((error as NodeJS.ErrnoException).code ?? '');
 }

@@ -2,58 +2,70 @@ import fs from 'node:fs';
 import fsPromises from 'node:fs/promises';
 import path from 'node:path';
 import { callbackify } from 'node:util';
+import { systemEnvironment } from '../../base/environment.js';
+import { hasCode } from '../../base/errno.js';
 import type { DirectoryLock } from '../file-manager.js';
-import {
-  assertHeld, claim, confirmClaim, hasCode, heartbeatPath, removePrepared, STALE_MS, withdraw,
-} from './heartbeat-directory.js';
-import { livenessOf, lockedError, parseOwner, thisOwner, type LockOwner } from './lock-owner.js';
+import { claim, confirmClaim, heartbeatPath, removePrepared, STALE_MS, withdraw } from './heartbeat-directory.js';
+import { BEAT_MS, Heartbeat } from './heartbeat.js';
+import { isBlank, livenessOf, lockedError, parseOwner, thisOwner, type LockOwner } from './lock-owner.js';
 import { loadLockfile } from './optional.js';
+import { clearTakeover, isTakeoverMarked, markTakeover } from './takeover-mark.js';
 
 /**
  * Takes `directory` with proper-lockfile, or throws `WAL_LOCKED`. `onCompromised` hears, at most once and only before
- * `release`, that the heartbeat directory is no longer ours.
+ * `release`, that the ownership cannot be relied on any more. `now` is a clock that only goes forward.
  *
- * proper-lockfile keeps the heartbeat and notices its loss. How the directory is made and removed is ours, because its
- * own way of reclaiming one can remove what another opener has made since.
+ * proper-lockfile says when to beat. What a beat is and when the lock is lost is decided here, because it goes by the
+ * clock of the day, and its own way of reclaiming a directory can remove what another opener has made since.
  */
 export async function lockByHeartbeat(
-  directory: string, onCompromised: (cause: Error) => void,
+  directory: string, onCompromised: (cause: Error) => void, now = () => systemEnvironment.now(),
 ): Promise<DirectoryLock> {
   const lockfile = await loadLockfile();
   const owner = thisOwner('lockfile');
-  const beats = new Beats(directory, owner);
+  const heartbeat = new Heartbeat(directory, owner, onCompromised, now);
   const target = heartbeatPath(directory);
+  let previousOwnerMayRun = false;
   // The first argument is only the name by which proper-lockfile remembers this lock in this thread.
   const stop = await lockfile.lock(`${target}-${owner.token}`, {
     lockfilePath: target,
     realpath: false,
     stale: STALE_MS,
-    update: STALE_MS / 5,
+    update: BEAT_MS,
     fs: {
       ...fs,
-      mkdir: callbackify(() => take(directory, owner)),
-      utimes: callbackify((_file: string, atime: Date, mtime: Date) => beats.beat(atime, mtime)),
-      stat: callbackify(() => beats.look()),
+      mkdir: callbackify(async () => {
+        previousOwnerMayRun = await take(directory, owner);
+      }),
+      utimes: callbackify((_file: string, _atime: Date, mtime: Date) => heartbeat.beat(mtime)),
+      // It compares this with the time it set last. Whose the directory is, the next beat finds out.
+      stat: callbackify(async () => ({ mtime: heartbeat.time })),
       rmdir: callbackify(async () => {
-        await beats.end();
+        await heartbeat.end();
         await withdraw(directory, owner);
       }),
       // Called when the process exits, with writes perhaps still under way in other threads: the directory stays
       // owned until the process has ended, which the next opener sees for itself.
       rmdirSync: () => undefined,
     },
-    onCompromised: (cause) => {
-      if (!beats.hasEnded) onCompromised(cause);
-    },
+    // It stops beating then. The heartbeat has reported the loss itself.
+    onCompromised: () => undefined,
   });
   let releasing: Promise<void> | undefined;
-  return { release: () => (releasing ??= giveUp(directory, owner, beats, stop)) };
+  return {
+    isHeld: () => heartbeat.isHeld(),
+    previousOwnerMayRun,
+    forgetPreviousOwner: async () => {
+      if (heartbeat.isHeld()) await clearTakeover(directory);
+    },
+    release: () => (releasing ??= giveUp(directory, owner, heartbeat, stop)),
+  };
 }
 
 async function giveUp(
-  directory: string, owner: LockOwner, beats: Beats, stop: () => Promise<void>,
+  directory: string, owner: LockOwner, heartbeat: Heartbeat, stop: () => Promise<void>,
 ): Promise<void> {
-  await beats.end();
+  await heartbeat.end();
   try {
     await stop();
   } catch (error) {
@@ -63,13 +75,17 @@ async function giveUp(
   }
 }
 
-/** Claims the heartbeat directory, then looks for an owner by flock, which goes first. */
-async function take(directory: string, owner: LockOwner): Promise<void> {
+/**
+ * Claims the heartbeat directory, then looks for an owner by flock, which goes first. Resolves with whether a previous
+ * owner may still run.
+ */
+async function take(directory: string, owner: LockOwner): Promise<boolean> {
   await claim(directory, owner);
   try {
     await refuseFlockOwner(directory);
     await confirmClaim(directory, owner);
     await removePrepared(directory);
+    return await isTakeoverMarked(directory);
   } catch (error) {
     await withdraw(directory, owner);
     throw error;
@@ -77,9 +93,14 @@ async function take(directory: string, owner: LockOwner): Promise<void> {
 }
 
 async function refuseFlockOwner(directory: string): Promise<void> {
-  const owner = await readFlockOwner(directory);
-  // A half-written record is no owner's: whoever is writing it looks at the heartbeat directory after that.
-  if (owner?.provider !== 'flock') return;
+  const record = await readFlockRecord(directory);
+  if (isBlank(record)) return;
+  const owner = parseOwner(record);
+  if (owner?.provider !== 'flock') {
+    // If it is only half written yet, its owner will look at the heartbeat directory, and withdraw.
+    await markTakeover(directory);
+    return;
+  }
   const liveness = livenessOf(owner);
   if (liveness === 'dead') return;
   // A kernel lock has no heartbeat, so one of which nothing is known has to be believed.
@@ -87,52 +108,13 @@ async function refuseFlockOwner(directory: string): Promise<void> {
   throw lockedError(directory, owner, liveness === 'alive' ? '' : advice);
 }
 
-async function readFlockOwner(directory: string): Promise<LockOwner | undefined> {
+async function readFlockRecord(directory: string): Promise<string> {
   try {
-    return parseOwner(await fsPromises.readFile(path.join(directory, 'LOCK'), 'utf8'));
+    return await fsPromises.readFile(path.join(directory, 'LOCK'), 'utf8');
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined;
+    if (hasCode(error, 'ENOENT')) return '';
     // Windows lets nobody read what is locked.
     if (hasCode(error, 'EBUSY')) throw lockedError(directory, undefined);
     throw error;
-  }
-}
-
-/**
- * The heartbeats of one owner: proper-lockfile sets the directory's time, and then expects to find it.
- *
- * Two owners within one second can set the same time, so that is not what tells whose the directory is. What does is
- * the owner's file in it: while that is there proper-lockfile is shown the time it set, else that nothing is there.
- */
-class Beats {
-  hasEnded = false;
-  readonly #directory: string;
-  readonly #owner: LockOwner;
-  #mtime = new Date();
-  #last: Promise<unknown> = Promise.resolve();
-
-  constructor(directory: string, owner: LockOwner) {
-    this.#directory = directory;
-    this.#owner = owner;
-  }
-
-  /** Rejects with `ENOENT` once the directory is not the owner's any more. */
-  async look(): Promise<{ readonly mtime: Date }> {
-    await assertHeld(this.#directory, this.#owner);
-    return { mtime: this.#mtime };
-  }
-
-  async beat(atime: Date, mtime: Date): Promise<void> {
-    // A beat that landed after the directory was given up would be on its next owner's.
-    if (this.hasEnded) return;
-    const beating = fsPromises.utimes(heartbeatPath(this.#directory), atime, mtime);
-    this.#last = beating.catch(() => undefined);
-    await beating;
-    this.#mtime = mtime;
-  }
-
-  async end(): Promise<void> {
-    this.hasEnded = true;
-    await this.#last;
   }
 }

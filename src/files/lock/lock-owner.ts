@@ -24,7 +24,7 @@ export interface LockOwner {
 }
 
 /** Records have one length, so that writing one over another takes no space, not even on a full disk. */
-const RECORD_LENGTH = 1024;
+export const RECORD_LENGTH = 1024;
 
 /** The record of this process as a new owner. */
 export function thisOwner(provider: LockProvider): LockOwner {
@@ -41,6 +41,11 @@ export function thisOwner(provider: LockProvider): LockOwner {
 export function encodeOwner(owner?: LockOwner): Buffer {
   const text = owner === undefined ? '' : JSON.stringify(owner);
   return Buffer.from(`${text.padEnd(RECORD_LENGTH - 1)}\n`);
+}
+
+/** Whether a record says that the directory has no owner: it was given up, or never had one. */
+export function isBlank(text: string): boolean {
+  return text.trim() === '';
 }
 
 /** The owner a record names; undefined if it names none, or was left half written. */
@@ -68,6 +73,15 @@ export function livenessOf(owner: LockOwner): 'alive' | 'dead' | 'unknown' {
   // Some process has that pid. Whether it is the owner, only the start time tells.
   if (state === undefined || owner.startTime === undefined) return 'unknown';
   return state.startTime !== owner.startTime || state.hasEnded ? 'dead' : 'alive';
+}
+
+/**
+ * Whether an owner by flock has ended, given that the kernel's lock is free: of a process under the same kernel that is
+ * proof, whatever container it is in.
+ */
+export function hasEndedByKernel(owner: LockOwner): boolean {
+  const { bootId } = thisPlace();
+  return (bootId !== undefined && owner.bootId === bootId) || livenessOf(owner) === 'dead';
 }
 
 /** The refusal of a directory that has an owner; `advice` is what can be done where that cannot be told for certain. */

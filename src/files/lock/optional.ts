@@ -1,6 +1,6 @@
 /**
  * The packages that a lock may need, loaded only by the lock that needs them. Bundlers follow the import of
- * proper-lockfile, and must not follow that of fs-ext, whose native part cannot be bundled: it is left to the runtime.
+ * proper-lockfile, and must not follow that of fs-ext, whose native part cannot be bundled.
  */
 import { isMainThread } from 'node:worker_threads';
 import type ProperLockfile from 'proper-lockfile';
@@ -16,10 +16,9 @@ export interface Flock {
  */
 export async function loadFlock(): Promise<Flock | null> {
   if (!isMainThread) return null;
-  const name: string = 'fs-ext';
   try {
-    const loaded = await import(/* webpackIgnore: true */ /* @vite-ignore */ name) as { default?: Partial<Flock> };
-    return typeof loaded.default?.flockSync === 'function' ? (loaded.default as Flock) : null;
+    const { default: flock } = await importUnbundled<Partial<Flock>>('fs-ext');
+    return typeof flock?.flockSync === 'function' ? (flock as Flock) : null;
   } catch {
     return null;
   }
@@ -27,6 +26,19 @@ export async function loadFlock(): Promise<Flock | null> {
 
 /** Loaded late, because it listens for signals from then on. */
 export async function loadLockfile(): Promise<typeof ProperLockfile> {
-  const { default: lockfile } = await import('proper-lockfile');
-  return lockfile;
+  try {
+    return (await import('proper-lockfile')).default;
+  } catch (error) {
+    // As a CommonJS package it needs `require`, which some bundles that are ES modules lack. The runtime has it.
+    const { default: lockfile } = await importUnbundled<typeof ProperLockfile>('proper-lockfile').catch(() => {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Error(`proper-lockfile cannot be loaded (${reason}); bundles must leave it external`, { cause: error });
+    });
+    return lockfile;
+  }
+}
+
+/** Imports a CommonJS package at run time, from beside the bundle if there is one: bundlers do not see which. */
+function importUnbundled<T>(name: string): Promise<{ default: T }> {
+  return import(/* webpackIgnore: true */ /* @vite-ignore */ name) as Promise<{ default: T }>;
 }
