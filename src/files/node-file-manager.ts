@@ -1,6 +1,7 @@
 import fs from 'node:fs';
-import { mkdir, open as openFile, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { mkdir, open as openFile, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
+import { hasCode } from '../base/errno.js';
 import { lockDirectory } from './lock/directory-lock.js';
 import type { DirectoryLock, FileHandle, FileManager, OpenOptions } from './file-manager.js';
 
@@ -10,6 +11,8 @@ const O_DSYNC = fs.constants.O_DSYNC as number | undefined;
 const O_NOFOLLOW = fs.constants.O_NOFOLLOW as number | undefined;
 /** Elsewhere O_DSYNC is missing or, on macOS, does not reach through the drive's cache. */
 const HAS_DURABLE_WRITES = process.platform === 'linux' && O_DSYNC !== undefined;
+/** What the system says of a directory that this user may not open, or that has nothing to sync. */
+const NOT_SYNCABLE = ['EACCES', 'EPERM', 'EINVAL', 'EROFS', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'];
 /** What one writev call takes on every system. */
 const MAX_PARTS = 1024;
 /** Linux cuts a read or write off just below 2 GiB, and the count of a writev wraps at 4 GiB. */
@@ -28,16 +31,16 @@ export class NodeFileManager implements FileManager {
   async createDirectory(directory: string): Promise<void> {
     const target = path.resolve(directory);
     const parent = path.dirname(target);
+    let isNew: boolean;
     try {
-      await this.#createEntry(target);
+      isNew = await createEntry(target);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === target) throw error;
+      if (!hasCode(error, 'ENOENT') || parent === target) throw error;
       await this.createDirectory(parent);
-      await this.#createEntry(target);
+      isNew = await createEntry(target);
     }
-    // Also if it was there: whoever created it may have died before this. Nothing above it can be left like that,
-    // because each directory is durable before the next one is created in it.
-    if (parent !== target) await this.syncDirectory(parent);
+    // Nothing above it can have been left unsynced, because each directory is durable before the next is created in it.
+    if (parent !== target) await this.#syncName(target, isNew);
   }
 
   async list(directory: string): Promise<string[]> {
@@ -78,19 +81,42 @@ export class NodeFileManager implements FileManager {
     }
   }
 
-  /** Creates a directory whose parent is there. One that exists, or a link to one, is left alone. */
-  async #createEntry(directory: string): Promise<void> {
+  /**
+   * Makes a directory's name durable by syncing its parent. That is tried for one that was there, too, since the
+   * process that created it may have died before this. But most likely it is durable then, and its parent may belong
+   * to another user, or to a file system that cannot be synced.
+   */
+  async #syncName(directory: string, isNew: boolean): Promise<void> {
     try {
-      await mkdir(directory);
+      await this.syncDirectory(path.dirname(directory));
     } catch (error) {
-      // Other errors too may come before EEXIST: EROFS, say, or EPERM for a drive's root.
-      const stats = await stat(directory).catch(() => undefined);
-      if (stats?.isDirectory() !== true) throw error;
+      if (!isNew) {
+        if (hasCode(error, ...NOT_SYNCABLE)) return;
+        throw error;
+      }
+      // If it stayed, the next call would find it there, and take its name for durable.
+      await rmdir(directory).catch(() => undefined);
+      throw error;
     }
   }
 
   lock(directory: string, onCompromised: (cause: Error) => void): Promise<DirectoryLock> {
     return lockDirectory(directory, onCompromised);
+  }
+}
+
+/** Creates a directory whose parent is there, or resolves with false if it was there, or a link to one. */
+async function createEntry(directory: string): Promise<boolean> {
+  try {
+    await mkdir(directory);
+    return true;
+  } catch (error) {
+    // Other errors too may come before EEXIST: EROFS, say, or EPERM for a drive's root.
+    const stats = await stat(directory).catch((statError: unknown) => {
+      throw hasCode(statError, 'ENOENT', 'ENOTDIR') ? error : statError;
+    });
+    if (!stats.isDirectory()) throw error;
+    return false;
   }
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -139,6 +140,68 @@ test('a new directory, or one left by a crash, is lost because its parent was no
   assert.ok((await directorySyncs(t, new NodeFileManager(), () => files.createDirectory(b))).length === 0);
   const again = new NodeFileManager();
   assert.deepEqual(await directorySyncs(t, again, () => again.createDirectory(b)), [a]);
+});
+
+/** Makes calls of `node:fs/promises` fail with `code` for `target`, until the test ends. */
+function failCalls(t: TestContext, name: 'open' | 'stat', target: string, code: string): void {
+  const original = fs[name] as (file: string, ...rest: unknown[]) => Promise<unknown>;
+  t.mock.method(fs, name, (file: string, ...rest: unknown[]) => file === target
+    ? Promise.reject(Object.assign(new Error(`${code}: ${name}`), { code }))
+    : original(file, ...rest));
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+}
+
+for (const code of ['EACCES', 'EPERM', 'EINVAL', 'EROFS', 'ENOTSUP']) {
+  test(`a directory that is there is refused because its parent cannot be synced (${code})`, async (t) => {
+    const parent = await newDirectory(t);
+    const files = new NodeFileManager();
+    const directory = path.join(parent, 'log');
+    await fs.mkdir(directory);
+    failCalls(t, 'open', parent, code);
+    await files.createDirectory(directory);
+    await files.createDirectory(path.join(directory, 'new', 'one'));
+  });
+
+  test(`a new directory counts although its name cannot be made durable (${code})`, async (t) => {
+    const parent = await newDirectory(t);
+    const files = new NodeFileManager();
+    failCalls(t, 'open', parent, code);
+    for (const name of ['log', 'log/below']) {
+      // The second time it must not be found there.
+      for (let time = 0; time < 2; time++) {
+        await assert.rejects(files.createDirectory(path.join(parent, name)), { code });
+      }
+    }
+    assert.deepEqual(await fs.readdir(parent), []);
+  });
+}
+
+test('a directory whose parent failed to be synced is taken for durable the second time', async (t) => {
+  const parent = await newDirectory(t);
+  const directory = path.join(parent, 'log');
+  await fs.mkdir(directory);
+  failCalls(t, 'open', parent, 'EIO');
+  await assert.rejects(new NodeFileManager().createDirectory(directory), { code: 'EIO' });
+});
+
+for (const code of ['EIO', 'EACCES', 'ESTALE']) {
+  test(`a directory that cannot be looked at is said to be something else (${code})`, async (t) => {
+    const parent = await newDirectory(t);
+    const directory = path.join(parent, 'log');
+    await fs.mkdir(directory);
+    failCalls(t, 'stat', directory, code);
+    await assert.rejects(new NodeFileManager().createDirectory(directory), { code });
+  });
+}
+
+test('a dangling link passes for a directory, or for one whose parent is missing', { skip: linuxOnly }, async (t) => {
+  const directory = await newDirectory(t);
+  await fs.symlink('missing', path.join(directory, 'link'));
+  await assert.rejects(new NodeFileManager().createDirectory(path.join(directory, 'link')), { code: 'EEXIST' });
 });
 
 test('a write of more than a call takes fails, or claims more than it wrote', async (t) => {

@@ -28,7 +28,7 @@ export const DISK: readonly Mutation[] = [
   {
     name: 'the name of a new directory is not synced',
     file: 'files/node-file-manager.ts',
-    find: 'if (parent !== target) await this.syncDirectory(parent);',
+    find: 'if (parent !== target) await this.#syncName(target, isNew);',
     replace: '',
     caughtBy: named('unit/file-manager', 'a new directory, or one left by a crash, is lost because its parent was not synced'),
   },
