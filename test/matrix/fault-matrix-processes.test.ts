@@ -111,11 +111,37 @@ inDirectory('row 6: a process out of descriptors gets EMFILE when it opens the l
   return assert.equal(leaked, 0);
 });
 
-inDirectory('row 6: a directory that may not be written to is EACCES', async (directory, context) => {
-  if (process.getuid?.() !== 0) return context.skip('needs root, to become somebody else');
+/** Opens the log in `place`, below `directory`, as another user; undefined if that cannot be, and the test is skipped. */
+async function openAsNobody(directory: string, place: string, context: TestContext): Promise<unknown> {
+  if (process.getuid?.() !== 0) return void context.skip('needs root, to become another user');
   fs.chmodSync(directory, 0o755);
-  const { answer } = await startChild('noPermission', directory);
-  return assert.equal(answer, 'WAL_IO EACCES');
+  const { answer } = await startChild('asNobody', place);
+  if (answer === 'unreachable') return void context.skip('needs a directory for temporary files that every user can enter');
+  return answer;
+}
+
+inDirectory('row 6: a directory that may not be written to is EACCES', async (directory, context) => {
+  const place = path.join(directory, 'log');
+  fs.mkdirSync(place, { mode: 0o755 });
+  const answer = await openAsNobody(directory, place, context);
+  if (answer !== undefined) assert.equal(answer, 'WAL_IO EACCES');
+});
+
+inDirectory('row 6: a directory whose parent may be entered and not listed can be used', async (directory, context) => {
+  const place = path.join(directory, 'app', 'log');
+  fs.mkdirSync(place, { recursive: true });
+  fs.chmodSync(path.dirname(place), 0o711);
+  if (process.getuid?.() === 0) fs.chownSync(place, 65_534, 65_534);
+  const answer = await openAsNobody(directory, place, context);
+  if (answer !== undefined) assert.equal(answer, 'resolved');
+});
+
+test('row 6: a directory whose parent cannot be synced can be used', { timeout: 120_000 }, async (context) => {
+  // The parent is /proc, which has nothing to sync and says EINVAL.
+  const reason = whyNotMounted('/proc/fs', TMPFS);
+  if (reason !== undefined) return context.skip(reason);
+  const { answer } = await startChild('tryToOpen', '/proc/fs', ...mounted('/proc/fs', TMPFS));
+  return assert.equal(answer, 'resolved');
 });
 
 inDirectory('row 23: a read-only file system is WAL_READ_ONLY, with a log on it or without', async (directory, context) => {

@@ -141,13 +141,24 @@ async function fewDescriptors(): Promise<FewDescriptors> {
 }
 
 /** Opens the log as somebody who may not. */
-async function noPermission(): Promise<string> {
+/** Opens the log as a user that may do nothing in particular. Says "unreachable" if it cannot get to the directory. */
+async function asNobody(): Promise<string> {
+  // The user may be unable to read this checkout, so everything that an opening loads is loaded before.
+  const before = await WriteAheadLog.recover(fs.mkdtempSync(`${directory}-before-`), new KeepingManager(), OPTIONS);
+  await before.shutdown();
+  process.setgroups?.([]);
+  process.setgid?.(65_534);
   process.setuid?.(65_534);
+  try {
+    fs.statSync(path.join(directory, '.'));
+  } catch {
+    return 'unreachable';
+  }
   return outcomeOf(open());
 }
 
 const MODES: Readonly<Record<string, () => Promise<unknown>>> = {
-  hold, tryToOpen, fullForNextSegment, fullInMidEntry, readOnly, fewDescriptors, noPermission,
+  hold, tryToOpen, fullForNextSegment, fullInMidEntry, readOnly, fewDescriptors, asNobody,
 };
 
 // Other modules import the types alone; a thread or a process that was started with a mode carries it out.
