@@ -31,7 +31,7 @@ test('the suite finds fault with a copy of the log as it is', async () => {
   try {
     const parts = [
       { kind: 'crashes', workload: 'first commit' },
-      { kind: 'test', file: 'rare-faults', test: 'a disk that gives a few bytes at a time is read to its end' },
+      { kind: 'test', file: 'unit/rare-faults', test: 'a disk that gives a few bytes at a time is read to its end' },
     ] as const;
     for (const part of parts) {
       const { caughtBy, message } = await mutant.look(part);
