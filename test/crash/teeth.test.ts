@@ -18,7 +18,7 @@ describe('the suite catches a log that is wrong in one place', { concurrency: LA
       try {
         const { caughtBy, message, states } = await mutant.try(mutation);
         assert.ok(caughtBy !== undefined, `nothing caught it in ${states} crash states. ${message}`);
-        context.diagnostic(`${mutation.name}: caught by ${caughtBy}: ${message.slice(0, 80)}`);
+        context.diagnostic(`seeded bug caught: ${mutation.name}: by ${caughtBy}: ${message.slice(0, 80)}`);
       } finally {
         free.push(mutant);
       }
