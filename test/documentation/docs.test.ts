@@ -117,6 +117,37 @@ test('a row of the fault matrix is tested but not described, or described but no
   assert.deepEqual(described.sort(), [...new Set(tested)].sort());
 });
 
+describe('a page names', () => {
+  test('another set of folders than there are in src', () => {
+    const folders = [...foldersIn('src'), ...foldersIn('src/engine')].sort();
+    const before = readText('src/README.md').split('\n## ')[0];
+    assert.deepEqual(namesInRows(before, /^\| `(\w+)` \|/), folders);
+    assert.deepEqual(namesInRows(readText('.github/CONTRIBUTING.md'), /^\| `src\/(\w+)` \|/), foldersIn('src'));
+  });
+
+  test('another set of commands than the command line has', () => {
+    const commands = readdirSync(path.join(ROOT, 'src/cli/commands')).map((file) => path.parse(file).name);
+    assert.deepEqual(namesInRows(readText('src/cli/README.md'), /^\| `(\w+) DIR/), commands.sort());
+  });
+
+  test('a script that package.json does not have', () => {
+    const { scripts } = JSON.parse(readText('package.json')) as { scripts: Record<string, string> };
+    const named = documentationPages().flatMap((page) => {
+      return [...readText(page).matchAll(/\bnpm run ([\w:]*\w)/g)].map(([, script]) => script);
+    });
+    assert.deepEqual(named.filter((script) => !(script in scripts)), []);
+  });
+
+  test('an id or offset that no code knows', () => {
+    const section = /^## How far something is$.*?^## /ms.exec(readText('src/README.md'))?.[0] ?? '';
+    const named = [...section.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name);
+    const code = readdirSync(path.join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts')).map((file) => readText(path.join('src', file))).join('\n');
+    assert.ok(named.length > 10, `only ${named.length}`);
+    assert.deepEqual(named.filter((name) => !new RegExp(`\\b${name}\\b`).test(code)), []);
+  });
+});
+
 test('the changelog has no entry for this version, or a heading that Keep a Changelog does not know', () => {
   const { version } = JSON.parse(readText('package.json')) as { version: string };
   const headings = [...readText('CHANGELOG.md').matchAll(/^#.*$/gm)].map(([heading]) => heading);
@@ -195,6 +226,16 @@ async function outputOf(project: ExampleProject, file: string): Promise<string[]
     process.chdir(before);
   }
   return lines;
+}
+
+function foldersIn(folder: string): string[] {
+  const entries = readdirSync(path.join(ROOT, folder), { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name).sort();
+}
+
+/** What the rows of the tables in `text` begin with, where they begin as `pattern` says. */
+function namesInRows(text: string, pattern: RegExp): string[] {
+  return text.split('\n').flatMap((line) => pattern.exec(line)?.[1] ?? []).sort();
 }
 
 /** The blocks of a page build on each other: together they are one program. Empty if the page has none. */
