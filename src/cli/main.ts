@@ -58,7 +58,7 @@ function overview(): string[] {
     ...list(COMMANDS.map(({ name, summary }) => [`  ${name}`, summary])),
     '',
     'No command changes the log in DIR, which another process may have open.',
-    'segmented-wal COMMAND --help says more, segmented-wal --version which version this is.',
+    'COMMAND --help describes a command, --version prints the version.',
   ];
 }
 

@@ -15,8 +15,8 @@ const BAR = 40;
 export const bench: Command = {
   name: 'bench',
   summary: 'measure how long a durable write takes in a directory',
-  details: 'Writes to a temporary file in DIR, which is removed afterwards. No log needs to be there.\n'
-    + 'When it is interrupted, it shows what it has measured so far.',
+  details: 'Writes to a temporary file in DIR, which is removed afterwards. No log needs to\n'
+    + 'be there. When it is interrupted, it shows what it has measured so far.',
   options: {
     seconds: { type: 'string', value: 'COUNT', help: `how long; default: ${DEFAULT_SECONDS}` },
     json: JSON_OPTION,

@@ -7,7 +7,8 @@ export const dump: Command = {
   name: 'dump',
   summary: 'print the entries of a log',
   details: 'Exit status: 2 if damage was found on the way.\n'
-    + 'Entries that the owner of the log checkpoints meanwhile may be missing; a note on stderr says so.',
+    + 'Entries that the owner of the log checkpoints meanwhile may be missing; a note\n'
+    + 'on stderr says so.',
   options: {
     from: { type: 'string', value: 'ID', help: 'the first entry to print; default: the oldest' },
     to: { type: 'string', value: 'ID', help: 'the last entry to print; default: the newest' },

@@ -7,7 +7,7 @@ import { assertNew } from '../new-directory.js';
 export const repair: Command = {
   name: 'repair',
   summary: 'copy every whole entry of a damaged log into a new one',
-  details: 'The damaged log is not touched, and NEWDIR has its name only once it is complete.\n'
+  details: 'The damaged log is not touched. NEWDIR gets its name once it is complete.\n'
     + 'Entries keep their order, and their ids too unless more than a million are\n'
     + 'missing in one place. The rest of a damaged segment is left out, and so are\n'
     + 'holds and the mark of what is checkpointed.\n'

@@ -10,9 +10,7 @@ export interface Style {
 }
 
 export const STYLE_OPTIONS = {
-  json: {
-    type: 'boolean', help: 'print a line of JSON for each entry, its chunks as "json", "text" or "base64"',
-  },
+  json: { type: 'boolean', help: 'print a line of JSON for each entry' },
   hex: { type: 'boolean', help: 'print all data in hexadecimal digits' },
 } as const;
 
