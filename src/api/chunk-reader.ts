@@ -1,5 +1,6 @@
-import type { ChunkSource } from '../segment/chunk-source.js';
+import { ChunkSource } from '../segment/chunk-source.js';
 import type { Segment } from '../segment/segment.js';
+import { assertInternal } from '../base/assert.js';
 import { show } from '../base/bytes.js';
 
 /**
@@ -27,6 +28,7 @@ export class ChunkReader implements AsyncDisposable, AsyncIterable<Uint8Array> {
 
   /** @internal The segment is pinned for this reader. */
   constructor(segment: Segment, source: ChunkSource) {
+    assertInternal(source instanceof ChunkSource, 'ChunkReader', 'log.readAt()');
     this.#segment = segment;
     this.#source = source;
   }

@@ -1,11 +1,12 @@
 import { ignoreRejection } from '../base/async.js';
+import { assertInternal } from '../base/assert.js';
 import { show } from '../base/bytes.js';
 import { commitChannel, traced } from '../base/channels.js';
 import { assertChunkLength, chunkBytes } from '../model/entry.js';
 import type { ChunkData, ChunkRecord, CommitOptions, EntryId } from '../model/entry.js';
 import { isDurable } from '../model/options.js';
 import { CHUNK_OVERHEAD } from '../format/segment-format.js';
-import type { WriteQueue, OpenEntry } from '../engine/write/write-queue.js';
+import { WriteQueue, type OpenEntry } from '../engine/write/write-queue.js';
 
 /**
  * Writes one entry, chunk by chunk. It has the log's only writing place from `beginEntry` until `commit`
@@ -35,6 +36,7 @@ export class EntryWriter implements AsyncDisposable {
 
   /** @internal */
   constructor(log: WriteQueue, entry: OpenEntry) {
+    assertInternal(log instanceof WriteQueue, 'EntryWriter', 'log.beginEntry()');
     this.#log = log;
     this.#entry = entry;
   }
@@ -222,6 +224,7 @@ export class ChunkWriter {
 
   /** @internal */
   constructor(length: number | undefined, target: ChunkTarget) {
+    assertInternal(typeof target?.break === 'function', 'ChunkWriter', 'writer.beginChunk()');
     this.length = length;
     this.#target = target;
   }

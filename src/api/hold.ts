@@ -1,9 +1,11 @@
+import { assertInternal } from '../base/assert.js';
 import { show } from '../base/bytes.js';
 import { WalError } from '../base/errors.js';
 import { assertId, futureError, type EntryId } from '../model/entry.js';
+import { assertOptions } from '../model/options.js';
 import type { StoredHold } from '../format/holds-format.js';
 import type { IdRange } from '../engine/checkpoint/holds.js';
-import type { Log } from '../engine/log/log.js';
+import { Log } from '../engine/log/log.js';
 
 const MAX_NAME_LENGTH = 255;
 const DEFAULT_MAX_BYTES = 1024 * 1024 * 1024;
@@ -39,6 +41,7 @@ export class Hold {
 
   /** @internal */
   constructor(log: Log, name: string) {
+    assertInternal(log instanceof Log, 'Hold', 'log.hold()');
     this.#log = log;
     this.name = name;
   }
@@ -89,6 +92,7 @@ export class Hold {
 export function requestedHold(
   name: unknown, options: HoldOptions, existing: StoredHold | undefined, { goneId, nextId }: IdRange,
 ): StoredHold {
+  assertOptions(options, { from: undefined, maxBytes: undefined });
   if (typeof name !== 'string') throw new TypeError(`the name of a hold must be a string, not ${show(name)}`);
   if (name === '' || name.length > MAX_NAME_LENGTH) {
     throw new RangeError(`the name of a hold must have 1 to ${MAX_NAME_LENGTH} characters, not ${name.length}`);

@@ -1,9 +1,10 @@
 import { forOneLoop, Serial } from '../base/async.js';
+import { assertInternal } from '../base/assert.js';
 import { show } from '../base/bytes.js';
 import { toWalError, WalError } from '../base/errors.js';
 import { assertId, type EntryId } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
-import { assertOptions, resolveOptions, signalOf } from '../model/options.js';
+import { resolveOptions, signalOf } from '../model/options.js';
 import type { FileManager } from '../files/file-manager.js';
 import { viewLog, type LogView, type ViewOptions } from '../engine/view/log-view.js';
 import { openScanner } from '../engine/view/segment-chain.js';
@@ -98,18 +99,18 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   #isClosed = false;
 
   private constructor(directory: string, options: ViewOptions) {
+    assertInternal(typeof options?.bufferBytes === 'number', 'ReadOnlyLog', 'WriteAheadLog.openReadOnly()');
     this.#directory = directory;
     this.#options = options;
   }
 
   /** @internal */
   static async open(directory: string, options: ReadOnlyOptions = {}): Promise<ReadOnlyLog> {
-    assertOptions('options', options);
+    const { fileManager, bufferBytes } = resolveOptions(options, { onDamage: undefined });
     const { onDamage } = options;
     if (onDamage !== undefined && typeof onDamage !== 'function') {
       throw new TypeError(`onDamage must be a function, not ${show(onDamage)}`);
     }
-    const { fileManager, bufferBytes } = resolveOptions(options, { onDamage });
     const log = new ReadOnlyLog(directory, { fileManager, bufferBytes, onDamage });
     await log.refresh();
     return log;
@@ -181,9 +182,9 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   }
 
   async *#read(options: ReadOptions, only?: number): AsyncGenerator<Entry, void, void> {
+    const signal = signalOf(options, { from: undefined });
     const { from } = options;
     if (from !== undefined) assertId('from', from);
-    const signal = signalOf(options);
     this.#assertOpen();
     const view = this.#view;
     const { segments } = view;

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import path from 'node:path';
+import { assertInternal } from '../base/assert.js';
 import { forOneLoop } from '../base/async.js';
 import { commitChannel, publish, recoverChannel, traced } from '../base/channels.js';
 import { systemEnvironment, type Environment } from '../base/environment.js';
@@ -8,12 +8,13 @@ import { show } from '../base/bytes.js';
 import { assertId, futureError, entryData, entryDataLength } from '../model/entry.js';
 import type { ChunkData, ChunkRecord, CommitOptions, CommittedEntry, EntryData, EntryId } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
+import { directoryPath } from '../model/directory.js';
 import { isDurable, resolveOptions, signalOf, type WalOptions } from '../model/options.js';
 import { closedError } from '../engine/directory/lifecycle.js';
 import type { RecoveryReport } from '../engine/recover/recovery.js';
 import { EntryIterator } from '../engine/read/entry-iterator.js';
 import type { LogManagerOf } from '../engine/checkpoint/log-manager.js';
-import type { Log } from '../engine/log/log.js';
+import { Log } from '../engine/log/log.js';
 import { openLog } from '../engine/log/open.js';
 import { shutDown } from '../engine/log/shut-down.js';
 import { ManagerCalls } from '../engine/log/manager-calls.js';
@@ -82,6 +83,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
 
   private constructor(log: Log, calls: ManagerCalls<WriteAheadLog>) {
     super();
+    assertInternal(log instanceof Log, 'WriteAheadLog', 'WriteAheadLog.recover()');
     this.#log = log;
     log.observe({
       persist: (segment, signal) => calls.persist(segment, this, signal),
@@ -90,8 +92,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
-   * Creates or recovers the log in `directory` and takes ownership of it. Resolves when `manager` has taken
-   * every entry that was not checkpointed, and all of them are proven durable.
+   * Creates or recovers the log in `directory`, a path or a `file:` URL, and takes ownership of it. Resolves when
+   * `manager` has taken every entry that was not checkpointed, and all of them are proven durable.
    *
    * Rejects with `WAL_LOCKED`, `WAL_CORRUPT`, `WAL_UNSUPPORTED_VERSION`, `WAL_READ_ONLY`, `WAL_NO_SPACE`, `WAL_IO` or
    * `WAL_LOG_MANAGER_FAILED`; the log is then as it was, and can be recovered again. A TypeError or RangeError
@@ -104,12 +106,13 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * const again = await WriteAheadLog.recover('my-log', { recover, checkpointTo() {} }, options);
    * await again.shutdown();
    */
-  static recover(directory: string, manager: LogManager, options?: WalOptions): Promise<WriteAheadLog> {
+  static recover(directory: string | URL, manager: LogManager, options?: WalOptions): Promise<WriteAheadLog> {
     return WriteAheadLog.recoverWith(systemEnvironment, directory, manager, options);
   }
 
   /**
-   * Opens the log in `directory` for reading only, whoever owns it. Nothing is locked, written or repaired.
+   * Opens the log in `directory`, a path or a `file:` URL, for reading only, whoever owns it. Nothing is locked,
+   * written or repaired.
    *
    * Rejects with `WAL_CORRUPT`, `WAL_UNSUPPORTED_VERSION` or `WAL_IO`; a TypeError or RangeError for bad arguments.
    *
@@ -119,19 +122,17 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * for await (const entry of reader.entries()) console.log(entry.id, (await entry.readAllChunks()).length); // 1 1
    * await reader.close();
    */
-  static async openReadOnly(directory: string, options?: ReadOnlyOptions): Promise<ReadOnlyLog> {
-    assertDirectory(directory);
-    return ReadOnlyLog.open(path.resolve(directory), options);
+  static async openReadOnly(directory: string | URL, options?: ReadOnlyOptions): Promise<ReadOnlyLog> {
+    return ReadOnlyLog.open(directoryPath(directory), options);
   }
 
   /** @internal `recover` with the clock and the randomness of `environment`. */
   static async recoverWith(
-    environment: Environment, directory: string, manager: LogManager, options?: WalOptions,
+    environment: Environment, directory: string | URL, manager: LogManager, options?: WalOptions,
   ): Promise<WriteAheadLog> {
-    assertDirectory(directory);
     const resolved = resolveOptions(options);
     const calls = new ManagerCalls(manager, resolved.bufferBytes);
-    const request = { directory: path.resolve(directory), options: resolved, environment, target: calls };
+    const request = { directory: directoryPath(directory), options: resolved, environment, target: calls };
     const open = () => openLog(request, (log) => new WriteAheadLog(log, calls));
     return traced(recoverChannel, () => ({ directory: request.directory }), open);
   }
@@ -236,6 +237,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * }
    */
   entries(options: EntriesOptions = {}): AsyncIterableIterator<Entry> {
+    const signal = signalOf(options, { from: undefined, follow: undefined });
     const { from, follow = false } = options;
     if (from !== undefined) assertId('from', from);
     if (typeof follow !== 'boolean') throw new TypeError(`follow must be a boolean, not ${show(follow)}`);
@@ -247,7 +249,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     };
     const { nextId } = this.#log.rotation;
     if (from !== undefined && from > nextId && !follow) throw futureError('from', from, nextId);
-    return forOneLoop(new EntryIterator(parts, from, follow, signalOf(options)), 'entries()');
+    return forOneLoop(new EntryIterator(parts, from, follow, signal), 'entries()');
   }
 
   /**
@@ -447,11 +449,6 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       (this as EventEmitter).emit(name, ...details);
     });
   }
-}
-
-function assertDirectory(directory: unknown): void {
-  if (typeof directory !== 'string') throw new TypeError(`directory must be a string, not ${show(directory)}`);
-  if (directory === '') throw new RangeError('directory must not be empty');
 }
 
 function goneError({ segmentId, offset }: LogPosition): WalError {

@@ -30,6 +30,13 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
   if (typeof value === 'function') return 'a function';
-  if (typeof value === 'object' && value !== null) return `a ${value.constructor?.name ?? 'object'}`;
-  return String(value);
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value !== 'object' || value === null) return String(value);
+  const name: unknown = value.constructor?.name;
+  return typeof name === 'string' && name !== '' ? withArticle(name) : 'an object';
+}
+
+/** The names that begin with U, such as Uint8Array and URL, are spoken as if they began with a consonant. */
+function withArticle(name: string): string {
+  return `${/^[AEIO]/i.test(name) ? 'an' : 'a'} ${name}`;
 }

@@ -90,7 +90,7 @@ const MIB = 1024 * KIB;
  * options that are neither these nor in `others`.
  */
 export function resolveOptions(options: WalOptions = {}, others: object = {}): ResolvedOptions {
-  assertOptions('options', options);
+  assertObject('options', options);
   const preallocateBytes = integer('preallocateBytes', options.preallocateBytes ?? 32 * MIB, 4 * KIB, MIB * MIB);
   const checkpointAfterBytes = integer(
     'checkpointAfterBytes', options.checkpointAfterBytes ?? Math.floor(preallocateBytes * 0.75), 1, MIB * MIB,
@@ -124,14 +124,17 @@ export function resolveOptions(options: WalOptions = {}, others: object = {}): R
   return resolved;
 }
 
-/** Throws a TypeError for anything but an object. */
-export function assertOptions(name: string, options: unknown): void {
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`${name} must be an object, not ${show(options)}`);
-  }
+/** Throws a TypeError for anything but an object whose names are all among `known`. */
+export function assertOptions(options: unknown, known: object): void {
+  assertObject('options', options);
+  assertKnown(options, known);
 }
 
-/** A misspelt option would be one that is silently not heeded. */
+function assertObject(name: string, value: unknown): asserts value is object {
+  if (typeof value !== 'object' || value === null) throw new TypeError(`${name} must be an object, not ${show(value)}`);
+}
+
+/** Rejects unknown options: a typo would otherwise be ignored silently. */
 function assertKnown(options: object, known: object): void {
   for (const name in options) if (!(name in known)) throw new TypeError(`there is no option ${show(name)}`);
 }
@@ -184,14 +187,14 @@ const COMMIT_OPTIONS: Required<CommitOptions> = { durable: true };
 /** Whether a commit waits until its entry is durable. Throws a TypeError for anything but options. */
 export function isDurable(options: CommitOptions | undefined, mode: SyncMode): boolean {
   if (options === undefined) return mode === 'commit';
-  assertOptions('the options of a commit', options);
-  assertKnown(options, COMMIT_OPTIONS);
+  assertOptions(options, COMMIT_OPTIONS);
   return options.durable === undefined ? mode === 'commit' : flag('durable', options.durable);
 }
 
-/** The signal in `options`. Throws a TypeError for anything but an AbortSignal. */
-export function signalOf(options: { readonly signal?: AbortSignal } | undefined): AbortSignal | undefined {
-  const signal = options?.signal;
+/** The signal in `options`, which may also have `others`. Throws a TypeError for anything but options or a signal. */
+export function signalOf(options: { readonly signal?: AbortSignal }, others: object = {}): AbortSignal | undefined {
+  assertOptions(options, { signal: undefined, ...others });
+  const { signal } = options;
   if (signal === undefined || signal instanceof AbortSignal) return signal;
   throw new TypeError(`signal must be an AbortSignal, not ${show(signal)}`);
 }

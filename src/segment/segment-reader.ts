@@ -1,10 +1,11 @@
+import { assertInternal } from '../base/assert.js';
 import { WalError } from '../base/errors.js';
 import type { EntryId } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
 import type { Format } from '../format/format.js';
 import * as format from '../format/segment-format.js';
 import { ChunkSource } from './chunk-source.js';
-import type { RecoveredSegment, Segment } from './segment.js';
+import { Segment, type RecoveredSegment } from './segment.js';
 import { RecordScanner, type EntryExtent } from './record-scanner.js';
 
 /**
@@ -28,6 +29,7 @@ export class EntryChunk implements AsyncIterable<Uint8Array> {
 
   /** @internal */
   constructor(entry: Entry, position: LogPosition, length: number) {
+    assertInternal(entry instanceof Entry, 'EntryChunk', 'iterating over an Entry');
     this.#entry = entry;
     this.position = position;
     this.length = length;
@@ -78,6 +80,7 @@ export class Entry implements AsyncIterable<EntryChunk> {
 
   /** @internal */
   constructor(scanner: RecordScanner, extent: EntryExtent) {
+    assertInternal(scanner instanceof RecordScanner, 'Entry', 'log.entries()');
     this.id = extent.id;
     this.segment = scanner.segment;
     this.source = scanner.segment;
@@ -167,6 +170,7 @@ export class SegmentReader implements AsyncIterable<Entry> {
 
   /** @internal Reads what is durable of `segment` now, in blocks of `blockBytes`. */
   constructor(segment: Segment, blockBytes: number) {
+    assertInternal(segment instanceof Segment, 'SegmentReader', 'the log, as an argument of checkpointTo()');
     this.segment = segment;
     this.#source = segment;
     this.#end = segment.durableEnd;

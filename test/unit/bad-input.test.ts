@@ -2,8 +2,12 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { show } from '../../src/base/bytes.js';
+import * as exported from '../../src/index.js';
 import {
-  LogPosition, LogVoid, MemoryFileManager, WalError, WriteAheadLog, type CommitOptions, type LogManager, type WalOptions,
+  ChunkReader, ChunkWriter, Entry, EntryChunk, EntryWriter, Hold, LogPosition, LogVoid, MemoryFileManager, ReadOnlyLog,
+  SegmentReader, WalError, WriteAheadLog, type CommitOptions, type LogManager, type WalOptions,
 } from '../../src/index.js';
 import { checkpointAll, forEachFileManager, inMemory, pattern, RecordingManager, Storage } from '../tools/helpers.js';
 
@@ -51,12 +55,114 @@ for (const [option, options, type, message] of BAD_OPTIONS) {
   });
 }
 
-for (const value of [undefined, null, 5, Buffer.from('/wal'), new URL('file:///wal')]) {
-  test(`a directory that is ${String(value)} is a TypeError`, async () => {
-    const opening = WriteAheadLog.recover(wrong<string>(value), LogVoid);
-    await assert.rejects(opening, { name: 'TypeError', message: /directory must be a string, not / });
+for (const value of [undefined, null, 5, Buffer.from('/wal'), { href: 'file:///wal' }]) {
+  test(`a directory that is ${show(value)} is a TypeError`, async () => {
+    const expected = { name: 'TypeError', message: /directory must be a string or a file: URL, not / };
+    await assert.rejects(WriteAheadLog.recover(wrong<string>(value), LogVoid), expected);
+    await assert.rejects(WriteAheadLog.openReadOnly(wrong<string>(value)), expected);
   });
 }
+
+const BAD_URLS = ['https://example.com/wal', 'data:text/plain,wal', 'file:///a%2Fb', ...(process.platform === 'win32' ? [] : ['file://host/wal'])];
+for (const href of BAD_URLS) {
+  test(`a directory that is the URL ${href} is a TypeError that shows it`, async () => {
+    const expected = { name: 'TypeError', message: new RegExp(`directory must be .* not ${href}`) };
+    await assert.rejects(WriteAheadLog.recover(new URL(href), LogVoid), expected);
+    await assert.rejects(WriteAheadLog.openReadOnly(new URL(href)), expected);
+  });
+}
+
+test('a file: URL names the same directory as its path, spaces and all', async () => {
+  const fileManager = new MemoryFileManager();
+  const directory = path.resolve('/some where/ü%');
+  const log = await WriteAheadLog.recover(pathToFileURL(`${directory}/`), LogVoid, { fileManager });
+  await log.append('one');
+  const reader = await WriteAheadLog.openReadOnly(pathToFileURL(directory), { fileManager });
+  assert.equal(reader.lastId, 1);
+  await reader.close();
+  assert.ok((await fileManager.list(directory)).includes('wal-1'));
+  await log.shutdown();
+});
+
+const OURS: Readonly<Record<string, readonly [object, readonly unknown[], RegExp]>> = {
+  WriteAheadLog: [WriteAheadLog, ['/wal', LogVoid, {}], /WriteAheadLog\.recover\(\)/],
+  ReadOnlyLog: [ReadOnlyLog, ['/wal', {}], /WriteAheadLog\.openReadOnly\(\)/],
+  EntryWriter: [EntryWriter, [{}], /log\.beginEntry\(\)/],
+  ChunkWriter: [ChunkWriter, [5], /writer\.beginChunk\(\)/],
+  ChunkReader: [ChunkReader, [{}, new LogPosition(1, 62)], /log\.readAt\(\)/],
+  Hold: [Hold, ['replica'], /log\.hold\(\)/],
+  Entry: [Entry, [1, {}], /log\.entries\(\)/],
+  EntryChunk: [EntryChunk, [{}], /iterating over an Entry/],
+  SegmentReader: [SegmentReader, ['wal-1'], /checkpointTo\(\)/],
+};
+for (const [name, [constructor, args, source]] of Object.entries(OURS)) {
+  test(`new ${name}() is a TypeError that says where one comes from`, () => {
+    for (const given of [[], args]) {
+      assert.throws(() => Reflect.construct(constructor as new () => object, given), (error) => {
+        assert.ok(error instanceof TypeError);
+        assert.match(error.message, new RegExp(`^${name} cannot be constructed: it comes from .*${source.source}`));
+        return true;
+      });
+    }
+  });
+}
+
+test('every exported class that is not meant to be constructed says so', () => {
+  const open = ['LogPosition', 'WalError', 'NodeFileManager', 'MemoryFileManager'];
+  const classes = Object.entries(exported).filter(([, value]) => typeof value === 'function' && /^class\b/.test(value.toString())).map(([name]) => name);
+  assert.deepEqual(classes.filter((name) => !open.includes(name)).sort(), Object.keys(OURS).sort());
+});
+
+const SHOWN: readonly (readonly [unknown, string])[] = [
+  [{}, 'an Object'], [[], 'an Array'], [new Uint8Array(1), 'a Uint8Array'], [new URL('file:///'), 'a URL'], [new Map(), 'a Map'],
+  [Object.create(null), 'an object'], [new (class {})(), 'an object'], [{ constructor: { name: Symbol('name') } }, 'an object'],
+  [() => 1, 'a function'], ['text', '"text"'], ['x'.repeat(50), `"${'x'.repeat(40)}…"`], [5n, '5n'], [null, 'null'], [undefined, 'undefined'],
+  [Symbol('s'), 'Symbol(s)'],
+];
+for (const [value, words] of SHOWN) {
+  test(`a message shows ${words} as that`, () => assert.equal(show(value), words));
+}
+
+type Call = (log: WriteAheadLog, options: never) => Promise<unknown>;
+const CALLS_WITH_OPTIONS: Readonly<Record<string, Call>> = {
+  append: (log, options) => log.append('x', options),
+  appendBatch: (log, options) => log.appendBatch(['x'], options),
+  beginEntry: (log, options) => log.beginEntry(options),
+  entries: async (log, options) => log.entries(options),
+  hold: (log, options) => log.hold('replica', options),
+  waitForDurable: (log, options) => log.waitForDurable(0, options),
+};
+for (const [name, call] of Object.entries(CALLS_WITH_OPTIONS)) {
+  inMemory(`options of ${name} that are no object, or have a name it does not know, are a TypeError without effect`, async (storage) => {
+    const log = await storage.open();
+    const before = log.stats();
+    for (const options of [5, 'fast', true, null, () => ({})]) {
+      const expected = { name: 'TypeError', message: `options must be an object, not ${show(options)}` };
+      await assert.rejects(call(log, options as never), expected);
+    }
+    const misspelt = { Signal: AbortSignal.abort() };
+    await assert.rejects(call(log, misspelt as never), { name: 'TypeError', message: 'there is no option "Signal"' });
+    await call(log, undefined as never).then((result) => (result instanceof EntryWriter ? result.rollback() : undefined));
+    assert.equal(before.nextId, 1);
+  });
+}
+
+inMemory('options of commit and of a reader that are no object, or unknown, are a TypeError', async (storage) => {
+  const log = await storage.open();
+  const writer = await log.beginEntry();
+  await writer.writeChunk('one');
+  for (const options of [5, null, { sync: 'manual' }]) await assert.rejects(writer.commit(options as never), { name: 'TypeError' });
+  assert.equal(await writer.commit({}), 1);
+  const { directory, fileManager } = storage;
+  const reader = await WriteAheadLog.openReadOnly(directory, { fileManager });
+  for (const options of [5, null, { follow: true }]) {
+    await assert.rejects(async () => reader.entries(options as never).next(), { name: 'TypeError', message: /option/ });
+  }
+  await reader.close();
+  for (const options of [5, null, { fileManager, follow: true }]) {
+    await assert.rejects(WriteAheadLog.openReadOnly(directory, options as never), { name: 'TypeError', message: /option/ });
+  }
+});
 
 test('an empty directory name is a RangeError, not the current directory', async () => {
   await assert.rejects(WriteAheadLog.recover('', LogVoid), { name: 'RangeError', message: /directory/ });
