@@ -2,6 +2,7 @@ import type { Histogram } from 'node:perf_hooks';
 import type { WalError } from '../base/errors.js';
 import type { EntryId } from '../model/entry.js';
 import type { Log } from '../engine/log/log.js';
+import type { SegmentPhase } from '../segment/segment-life.js';
 import type { Segment } from '../segment/segment.js';
 
 /**
@@ -104,16 +105,24 @@ export function statsOf(log: Log): WalStats {
   };
 }
 
-function segmentStats({ rotation, segments, checkpointer, spareFiles, holds }: Log): SegmentStats[] {
-  const describe = (segment: Segment, state: SegmentStats['state']): SegmentStats => {
+/** What is safe elsewhere, and not held, or discarded, waits for its turn like one that is closed. */
+const STATE_OF: Readonly<Record<SegmentPhase, SegmentStats['state']>> = {
+  prepared: 'active',
+  active: 'active',
+  closing: 'closed',
+  closed: 'closed',
+  checkpointed: 'closed',
+  discarded: 'closed',
+  held: 'held',
+  retired: 'read',
+};
+
+function segmentStats({ segments, spareFiles, holds }: Log): SegmentStats[] {
+  const describe = (segment: Segment): SegmentStats => {
+    const state = STATE_OF[segment.phase];
     const { segmentId, isEmpty, end: bytes, pins: readers } = segment;
     const lastId = isEmpty ? 0 : segment.lastId;
     return { segmentId, lastId, bytes, state, readers, heldBy: state === 'held' ? holds.namesWanting(segment) : [] };
   };
-  const stateOf = (segment: Segment): SegmentStats['state'] => {
-    if (segment === rotation.segment) return 'active';
-    return checkpointer.held.includes(segment) ? 'held' : 'closed';
-  };
-  const read = [...spareFiles.retired].map((segment) => describe(segment, 'read'));
-  return [...read, ...[...segments].map((segment) => describe(segment, stateOf(segment)))];
+  return [...spareFiles.retired, ...segments].map(describe);
 }

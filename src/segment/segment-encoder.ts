@@ -102,7 +102,7 @@ export class SegmentEncoder {
   constructor(segment: Segment, pool: BlockPool, offset: number, chain: number) {
     this.segment = segment;
     this.#pool = pool;
-    segment.end = offset;
+    segment.activate(offset);
     this.chain = chain;
     this.#flushOffset = offset;
     this.#committedEnd = offset;
@@ -241,7 +241,7 @@ export class SegmentEncoder {
     this.#committedId = id;
     this.#entryCount += 1 + this.#joined;
     this.#joined = 0;
-    this.segment.lastId = id;
+    this.segment.entryEnded(id);
     if (isDurable) this.#waiters.push(waiter);
     else this.#orderedWaiters.push(waiter);
   }
@@ -271,7 +271,7 @@ export class SegmentEncoder {
     this.#chunk = undefined;
     this.#patch = taken ? undefined : savepoint.patch;
     this.#joined = 0;
-    this.segment.end = savepoint.offset;
+    this.segment.rewind(savepoint.offset);
     this.chain = savepoint.chain;
     if (taken) this.#flushOffset = savepoint.offset;
     this.#markDue = taken || savepoint.markDue;
@@ -374,7 +374,7 @@ export class SegmentEncoder {
 
   #advance(length: number): void {
     this.#used += length;
-    this.segment.end += length;
+    this.segment.advance(length);
   }
 
   #openChunk() {

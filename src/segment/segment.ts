@@ -2,10 +2,10 @@ import { deferred, type Deferred } from '../base/async.js';
 import { assert } from '../base/assert.js';
 import { toWalError, WalError } from '../base/errors.js';
 import type { Format } from '../format/format.js';
-import type { EntryId } from '../model/entry.js';
 import type { SegmentHeader } from '../format/segment-format.js';
 import type { FileHandle } from '../files/file-manager.js';
 import { readFully } from '../files/transfer.js';
+import { SegmentLife } from './segment-life.js';
 
 /**
  * What a LogManager is told of a segment.
@@ -30,31 +30,13 @@ export interface RecoveredSegment {
 }
 
 /** One segment file that holds live entries, and who is reading it. */
-export class Segment implements RecoveredSegment {
+export class Segment extends SegmentLife implements RecoveredSegment {
   readonly segmentId: number;
   readonly versionInfo: Uint8Array;
   readonly format: Format;
   /** What every checksum in the segment starts from. */
   readonly seed: number;
-  /** The offset of the first record. */
-  readonly start: number;
-  /** The file's name in the directory. */
-  name: string;
   readonly file: FileHandle;
-  /** Behind the last byte that was encoded for it, durable or not. */
-  end: number;
-  /** Behind the last entry that is both committed and durable: what readers may see. */
-  durableEnd: number;
-  /** The highest id given out before it: those of its entries are above. */
-  idBefore: EntryId = 0;
-  /** The highest id given out by its end: that of its last entry, or the one before it. */
-  lastId: EntryId = 0;
-  /** Whether the log has gone on in another segment, durably: nothing will be added to this one. */
-  isSealed = false;
-  /** Whether its entries were safe elsewhere when the log was opened. */
-  isCheckpointed = false;
-  /** Whether its owner does not want its entries. */
-  isAbandoned = false;
   #pins = 0;
   #unpinned: Deferred<void> | undefined;
   #reads = 0;
@@ -62,29 +44,16 @@ export class Segment implements RecoveredSegment {
   #isClosed = false;
 
   constructor(header: SegmentHeader, segmentId: number, name: string, file: FileHandle) {
+    super(name, header.length);
     this.segmentId = segmentId;
     this.versionInfo = header.versionInfo;
     this.format = header.format;
     this.seed = header.seed;
-    this.start = header.length;
-    this.end = header.length;
-    this.durableEnd = header.length;
-    this.name = name;
     this.file = file;
   }
 
   get formatVersion(): number {
     return this.format.version;
-  }
-
-  /** The log continues here, its highest id being `id`. */
-  beginAfter(id: EntryId): void {
-    this.idBefore = this.lastId = id;
-  }
-
-  /** Whether no entry has been committed to it. */
-  get isEmpty(): boolean {
-    return this.lastId === this.idBefore;
   }
 
   get pins(): number {

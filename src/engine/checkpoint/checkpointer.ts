@@ -40,10 +40,6 @@ export class Checkpointer {
   readonly #segments: Segment[] = [];
   /** Segments whose entries are safe outside, oldest first, but that somebody may want to read. */
   readonly #held: Segment[] = [];
-  /**
-   * The segment whose entries are safe outside although its file could not be let go: they are not handed over twice.
-   */
-  #persisted: Segment | undefined;
   /** Aborts the persisting that is running. */
   #persisting: AbortController | undefined;
   /** Entries below this id need not be persisted: the owner has said so. */
@@ -95,7 +91,9 @@ export class Checkpointer {
 
   /** Entries up to here are safe outside the log, although their segment may still be there. */
   get persistedId(): EntryId {
-    return Math.max(this.#persisted?.lastId ?? 0, this.#held.at(-1)?.lastId ?? 0);
+    // One whose file could not be let go is the next to be.
+    const isSafe = ({ phase }: Segment): boolean => phase === 'held' || phase === 'checkpointed';
+    return [...this.#held, ...this.#segments].findLast(isSafe)?.lastId ?? 0;
   }
 
   /** Entries up to here are about to go: their owner has released their segments. */
@@ -105,12 +103,14 @@ export class Checkpointer {
 
   /** Takes a segment that is durable to its end and will not be written again. */
   enqueue(segment: Segment): void {
+    assert(segment.phase === 'closed' || segment.phase === 'discarded', 'only a closed segment is checkpointed');
     this.#segments.push(segment);
     this.#checkpoints.start();
   }
 
   /** Takes a segment whose entries were safe outside when the log was opened. */
   adopt(segment: Segment): void {
+    segment.hold();
     this.#held.push(segment);
     this.#retirements.start();
   }
@@ -120,7 +120,7 @@ export class Checkpointer {
    * with its name it would look like one of them.
    */
   discard(segment: Segment): void {
-    segment.idBefore = segment.lastId = 0;
+    assert(segment.phase === 'discarded', 'only what is no part of the log goes before its oldest segment');
     this.#held.unshift(segment);
     this.#retirements.start();
   }
@@ -171,7 +171,9 @@ export class Checkpointer {
     // The ids above may be given anew, to entries that nobody has released.
     this.#releasedBelow = Math.min(this.#releasedBelow, id + 1);
     this.#released = this.#released.map(({ id: below, done }) => ({ id: Math.min(below, id + 1), done }));
-    this.#segments.splice(0, Infinity, ...this.#segments.filter((segment) => !segments.has(segment)));
+    for (const list of [this.#segments, this.#held]) {
+      list.splice(0, Infinity, ...list.filter((segment) => !segments.has(segment)));
+    }
     this.#settleReleased();
   }
 
@@ -197,25 +199,40 @@ export class Checkpointer {
   /** The oldest segment that is kept, if nobody wants it any more. */
   #unwanted(): Segment | undefined {
     const [oldest] = this.#held;
-    return this.#isHalted || oldest === undefined || this.#retention.wants(oldest) ? undefined : oldest;
+    return this.#isHalted || oldest === undefined || this.#isWanted(oldest) ? undefined : oldest;
+  }
+
+  /** What nobody sees any more nobody wants either. */
+  #isWanted(segment: Segment): boolean {
+    return segment.phase !== 'discarded' && this.#retention.wants(segment);
   }
 
   async #checkpoint(segment: Segment): Promise<void> {
-    const isSafe = this.#persisted === segment || segment.lastId < this.#releasedBelow;
-    // What was given up is begun anew, or not at all, but nothing went wrong.
-    if (!isSafe && !(await this.#persist(segment))) return;
-    this.#persisted = segment;
-    if (this.#held.length > 0 || this.#retention.wants(segment)) {
-      await this.#retention.checkpointed(segment.lastId);
-      this.#held.push(segment);
-      this.#segments.shift();
+    if (segment.phase === 'closed') {
+      const isSafe = segment.lastId < this.#releasedBelow;
+      // What was given up is begun anew, or not at all, but nothing went wrong.
+      if (!isSafe && !(await this.#persist(segment))) return;
+      // Not again, even if its file cannot be let go now.
+      segment.checkpointed();
+    }
+    if (this.#held.length > 0 || this.#isWanted(segment)) {
+      await this.#keep(segment);
       this.#retirements.start();
     } else {
       await this.#retire(segment, this.#segments);
     }
-    this.#persisted = undefined;
     this.lastError = undefined;
     this.#events.onCheckpointed(segment);
+  }
+
+  /** Keeps a segment for those who may want to read it, or until those before it have gone. */
+  async #keep(segment: Segment): Promise<void> {
+    if (segment.phase === 'checkpointed') {
+      await this.#retention.checkpointed(segment.lastId);
+      segment.hold();
+    }
+    this.#held.push(segment);
+    this.#segments.shift();
   }
 
   /** Resolves with whether the segment need not be persisted any more: not if that was given up. */
@@ -235,7 +252,7 @@ export class Checkpointer {
 
   /** Gives back the file of one of `segments`. */
   async #retire(segment: Segment, segments: Segment[]): Promise<void> {
-    this.#events.onRetiring(segment);
+    if (segment.phase !== 'discarded') this.#events.onRetiring(segment);
     await this.#pool.retire(segment);
     segments.splice(segments.indexOf(segment), 1);
     this.#events.onRetired(segment);
@@ -265,6 +282,7 @@ export class Checkpointer {
 
   /** The segments that hold only entries below `id`, oldest first. */
   #below(id: EntryId): Segment[] {
-    return [...this.#held, ...this.#segments].filter(({ lastId }) => lastId < id);
+    const isBelow = ({ lastId, phase }: Segment): boolean => lastId < id && phase !== 'discarded';
+    return [...this.#held, ...this.#segments].filter(isBelow);
   }
 }

@@ -104,8 +104,9 @@ export class SpareFiles {
   async retire(segment: Segment): Promise<void> {
     const name = checkpointedName(segment.segmentId);
     await this.#serial.run(() => this.#rename(segment.name, name));
-    segment.name = name;
+    segment.renamed(name);
     await this.#directory.sync();
+    segment.retire();
   }
 
   /** Keeps the file of a retired segment as a spare, when the last reader has let go of it. */

@@ -40,7 +40,7 @@ export class DurableMark {
 
   /** Everything in `segment` before `end` is durable; its last entry is `id`. */
   advance(segment: Segment, end: number, id: EntryId): void {
-    segment.durableEnd = end;
+    segment.settleDurable(end);
     if (id > this.#value) this.set(id);
     if (this.isPlaceAwaited) this.#placeWaiters.resolve((place) => place.offset < place.segment.durableEnd);
   }

@@ -29,8 +29,6 @@ export async function openForWriting(log: RecoveredLog, parts: ContinueParts): P
   for (const { name, segmentId } of log.segments) if (name !== segmentName(segmentId)) parts.spareFiles.reserve(name);
   const last = log.segments.at(-1);
   const goesOn = last !== undefined && canGoOn(last, log, parts.options);
-  // If its owner did not want it, it was empty; what comes now is another matter.
-  if (goesOn) last.isAbandoned = false;
   const segment = goesOn ? last : await parts.spareFiles.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
   return new SegmentEncoder(segment, parts.blocks, goesOn ? log.end : segment.start, log.chain);
 }
@@ -69,5 +67,5 @@ export function writeOpeningLink(
 function canGoOn(last: Segment, log: RecoveredLog, options: ResolvedOptions): boolean {
   if (!last.format.isWritten) return false;
   if (last.isEmpty) return true;
-  return !last.isAbandoned && log.end + LINK_LENGTH <= options.preallocateBytes;
+  return last.phase !== 'discarded' && log.end + LINK_LENGTH <= options.preallocateBytes;
 }

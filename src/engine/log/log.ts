@@ -111,8 +111,8 @@ export class Log {
     for (const segment of [...closed, active]) this.segments.add(segment);
     for (const segment of closed) {
       // The one that was the last may be too full to continue in.
-      segment.isSealed = true;
-      if (segment.isCheckpointed) this.checkpointer.adopt(segment);
+      if (segment.isOpen) segment.seal();
+      if (segment.phase === 'checkpointed') this.checkpointer.adopt(segment);
       else this.checkpointer.enqueue(segment);
     }
     this.#recovery = { ...this.#recovery, durationMs: environment.now() - startedAt };

@@ -47,7 +47,7 @@ export class ManagerCalls<Log> implements RecoveryTarget {
    * nothing more of it can be read, and this rejects without waiting for the owner.
    */
   async persist(segment: Segment, log: Log, signal: AbortSignal): Promise<void> {
-    if (segment.isAbandoned || segment.isEmpty) return;
+    if (segment.isEmpty) return;
     const reader = new SegmentReader(segment, this.#blockBytes);
     // Before the manager is called, which may be what aborts it.
     const aborted = whenAborted(signal);

@@ -47,8 +47,11 @@ export async function cutAfter(id: EntryId, parts: CutParts): Promise<void> {
     await active.cut(place.link, id);
     queue.durableId.set(id);
     segments.cuts.push(id);
+    for (const segment of dropped) {
+      if (segment.phase !== 'discarded') segment.discard();
+      segments.remove(segment);
+    }
     checkpointer.withdraw(new Set(dropped), id);
-    for (const segment of dropped) segments.remove(segment);
     if (place.segment !== undefined) endAt(place.segment, place);
     if (place.segment === wasActive) checkpointer.enqueue(wasActive);
     for (const segment of dropped) await giveBack(segment, pool, checkpointer);
@@ -64,9 +67,9 @@ async function findPlace(id: EntryId, { segments, checkpointer, blockBytes }: Cu
     const message = `the log cannot be cut behind entry ${id}: ${checkpointedId} is checkpointed`;
     throw new WalError('WAL_POSITION_GONE', message);
   }
-  const candidates = [...segments].filter(({ idBefore }) => idBefore < id).reverse();
   // A checkpoint that was running may end while these are read.
-  const pinned = [...segments];
+  const pinned = [...segments].filter(({ phase }) => phase !== 'discarded');
+  const candidates = pinned.filter(({ idBefore }) => idBefore < id).reverse();
   for (const segment of pinned) segment.pin();
   try {
     for (const segment of candidates) {
@@ -108,9 +111,8 @@ async function beforeFirst(first: Segment, blockBytes: number): Promise<CutPlace
 }
 
 function endAt(segment: Segment, { lastId, link }: CutPlace): void {
-  segment.end = segment.durableEnd = link.previousEnd;
-  segment.lastId = lastId;
-  segment.isSealed = true;
+  segment.endAt(link.previousEnd, lastId);
+  if (segment.isOpen) segment.seal();
 }
 
 /** Lets the file of a segment go that is no part of the log any more. After a crash the next opening does it. */

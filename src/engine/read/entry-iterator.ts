@@ -125,7 +125,7 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
       } else if (scanner.end < end) {
         throw damaged(segment, scanner.end, scanner.lastId);
       } else if (end === segment.durableEnd) {
-        if (!segment.isSealed) return undefined;
+        if (segment.isOpen) return undefined;
         // Ids at its end may have been skipped.
         this.#next = Math.max(this.#next, segment.lastId + 1);
         this.#letGo();

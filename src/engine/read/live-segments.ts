@@ -50,7 +50,7 @@ export class LiveSegments implements Iterable<Segment> {
     if (id <= this.#goneId) {
       throw new WalError('WAL_POSITION_GONE', `entry ${id} is gone, with all up to ${this.#goneId}`);
     }
-    const holding = this.#segments.find((segment) => !segment.isAbandoned && segment.lastId >= id);
+    const holding = this.#segments.find((segment) => segment.phase !== 'discarded' && segment.lastId >= id);
     return holding ?? this.#segments[this.#segments.length - 1];
   }
 

@@ -96,8 +96,6 @@ export class LogRecovery {
     this.#totalBytes = await totalSize(chain);
     let lastId = 0;
     for (const [i, { segment }] of chain.slice(0, -1).entries()) {
-      // It is the id of the last entry of a segment: above all ids before that one, and below all after it.
-      segment.isCheckpointed = this.#holds.checkpointedId > segment.idBefore;
       lastId = await this.#recoverClosed(segment, chain[i + 1].link, lastId);
     }
     const last = chain.at(-1);
@@ -115,32 +113,34 @@ export class LogRecovery {
 
   /** Recovers a segment that has a successor, whose link says where it ends. Returns the highest id so far. */
   async #recoverClosed(segment: Segment, next: Link | undefined, lastId: EntryId): Promise<EntryId> {
-    segment.isSealed = true;
     follow(segment, lastId);
-    if (segment.isCheckpointed) return this.#passOver(segment, next);
-    if (!(await this.#target.shouldRecover(segment))) {
-      segment.isAbandoned = true;
-      return this.#passOver(segment, next);
+    // It is the id of the last entry of a segment: above all ids before that one, and below all after it.
+    if (this.#holds.checkpointedId > segment.idBefore) {
+      await this.#passOver(segment, next);
+      segment.checkpointed();
+    } else if (!(await this.#target.shouldRecover(segment))) {
+      await this.#passOver(segment, next);
+      segment.discard();
+    } else {
+      const scanner = await this.#scan(segment, next?.previousEnd);
+      const lastEntryId = await this.#deliver(scanner);
+      if (!isWhole(scanner, next)) throw damaged(segment, scanner.end, scanner.lastId);
+      segment.endAt(scanner.end, lastEntryId);
+      segment.seal();
     }
-    const scanner = await this.#scan(segment, next?.previousEnd);
-    await this.#deliver(scanner);
-    if (!isWhole(scanner, next)) throw damaged(segment, scanner.end, scanner.lastId);
-    segment.end = segment.durableEnd = scanner.end;
-    return Math.max(scanner.lastId, next?.lastId ?? 0);
+    return Math.max(segment.lastId, next?.lastId ?? 0);
   }
 
   /** A checkpointed segment is only there for those who hold it; they check what they read. */
-  async #passOver(segment: Segment, next: Link | undefined): Promise<EntryId> {
+  async #passOver(segment: Segment, next: Link | undefined): Promise<void> {
     if (next !== undefined) {
-      segment.end = segment.durableEnd = next.previousEnd;
-      segment.lastId = next.lastId;
-      return segment.lastId;
+      segment.endAt(next.previousEnd, next.lastId);
+    } else {
+      const scanner = await this.#scan(segment, undefined);
+      while ((await scanner.next()) !== undefined);
+      segment.endAt(scanner.end, scanner.lastId);
     }
-    const scanner = await this.#scan(segment, undefined);
-    while ((await scanner.next()) !== undefined);
-    segment.end = segment.durableEnd = scanner.end;
-    segment.lastId = scanner.lastId;
-    return segment.lastId;
+    segment.seal();
   }
 
   /**
@@ -167,10 +167,11 @@ export class LogRecovery {
     const { durableUpTo } = scanner;
     const isProven = durableUpTo >= end;
     if (!isProven) await tail.rewrite(segment, durableUpTo, end);
-    segment.isAbandoned = !(await this.#target.shouldRecover(segment));
-    if (!isProven || !segment.isAbandoned) await this.#deliverLast(segment, { end, chain });
-    segment.end = segment.durableEnd = end;
-    segment.lastId = last;
+    const isWanted = await this.#target.shouldRecover(segment);
+    if (!isProven || isWanted) await this.#deliverLast(segment, { end, chain }, isWanted);
+    segment.endAt(end, last);
+    // Where there is nothing to give up, what comes now is another matter.
+    if (!isWanted && !segment.isEmpty) segment.discard();
     return { end, chain, lastId: scanner.lastId, tornBytes: scanner.tornBytes };
   }
 
@@ -178,10 +179,12 @@ export class LogRecovery {
    * Reads the last segment once more, up to where the log ends. After a failed sync the cache can drop what it
    * showed before: then the disk has something else, and the next opening will see that.
    */
-  async #deliverLast(segment: Segment, { end, chain }: Pick<LogEnd, 'end' | 'chain'>): Promise<void> {
+  async #deliverLast(
+    segment: Segment, { end, chain }: Pick<LogEnd, 'end' | 'chain'>, isWanted: boolean,
+  ): Promise<void> {
     const scanner = await this.#scan(segment, end);
-    if (segment.isAbandoned) while ((await scanner.next()) !== undefined);
-    else await this.#deliver(scanner);
+    if (isWanted) await this.#deliver(scanner);
+    else while ((await scanner.next()) !== undefined);
     if (scanner.end !== end || scanner.chain !== chain) throw changedError(segment);
   }
 
@@ -189,15 +192,17 @@ export class LogRecovery {
     return openScanner(segment, this.#options.bufferBytes, end, (count) => this.#report(count));
   }
 
-  async #deliver(scanner: RecordScanner): Promise<void> {
+  /** Hands over the entries of a segment. Returns the id of the last; the one before the segment if there is none. */
+  async #deliver(scanner: RecordScanner): Promise<EntryId> {
+    let lastId = scanner.segment.idBefore;
     for (;;) {
       const step = scanner.step();
-      if (step === 'end') return;
+      if (step === 'end') return lastId;
       if (step === 'more') {
         await scanner.fill();
         continue;
       }
-      scanner.segment.lastId = scanner.entry.id;
+      lastId = scanner.entry.id;
       this.#entries++;
       const settled = this.#target.recover(new Entry(scanner, scanner.entry));
       if (settled !== undefined) await settled;

@@ -159,7 +159,7 @@ export class Rotation {
     this.#goOn(successor, link, {
       // Only now may the closed segment go: the highest id and the place where it ended are on record elsewhere.
       committed: () => {
-        closed.segment.isSealed = true;
+        closed.segment.seal();
         this.#parts.events.onSealed(closed.segment);
         sealing.resolve();
       },
@@ -170,6 +170,7 @@ export class Rotation {
   /** Writes to `successor` from now on. */
   #goOn(successor: Segment, link: Link, waiter: CommitWaiter): void {
     const { queue, pool, blocks, environment, events } = this.#parts;
+    this.segment.leave();
     this.buffer = new SegmentEncoder(successor, blocks, successor.start, 0);
     queue.add(this.buffer);
     this.buffer.writeLink(link, drawNonce(environment), waiter);

@@ -5,8 +5,8 @@ export const CHECKPOINTS: readonly Mutation[] = [
   {
     name: "a segment is handed over before its successor's link is durable",
     file: 'engine/write/rotation.ts',
-    find: 'committed: () => { closed.segment.isSealed = true; this.#parts.events.onSealed(closed.segment); sealing.resolve(); },',
-    replace: 'committed: (closed.segment.isSealed = true, this.#parts.events.onSealed(closed.segment), sealing.resolve(), () => undefined),',
+    find: 'committed: () => { closed.segment.seal(); this.#parts.events.onSealed(closed.segment); sealing.resolve(); },',
+    replace: 'committed: (closed.segment.seal(), this.#parts.events.onSealed(closed.segment), sealing.resolve(), () => undefined),',
     caughtBy: crashes('concurrent writers'),
   },
   {
@@ -33,15 +33,15 @@ export const CHECKPOINTS: readonly Mutation[] = [
   {
     name: 'a segment whose checkpoint failed is freed at the second attempt without being handed over',
     file: 'engine/checkpoint/checkpointer.ts',
-    find: 'if (!isSafe && !(await this.#persist(segment))) return;',
-    replace: 'this.#persisted = segment; if (!isSafe && !(await this.#persist(segment))) return;',
+    find: 'const isSafe = segment.lastId < this.#releasedBelow;',
+    replace: 'const isSafe = this.tried === segment || segment.lastId < this.#releasedBelow; this.tried = segment;',
     caughtBy: crashes('a failing checkpoint'),
   },
   {
     name: 'an abandoned segment that goes on is not checkpointed',
-    file: 'engine/log/continue.ts',
-    find: 'if (goesOn) last.isAbandoned = false;',
-    replace: '',
+    file: 'engine/recover/recovery.ts',
+    find: 'if (!isWanted && !segment.isEmpty) segment.discard();',
+    replace: 'if (!isWanted) segment.discard();',
     caughtBy: named('unit/rare-faults', 'what is written to a segment that was abandoned while it was empty is let go without a checkpoint'),
   },
 ];

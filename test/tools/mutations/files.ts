@@ -19,8 +19,8 @@ export const FILES: readonly Mutation[] = [
   {
     name: 'the name of a checkpointed segment is not synced before its file is used again',
     file: 'engine/directory/spare-files.ts',
-    find: 'segment.name = name; await this.#directory.sync();',
-    replace: 'segment.name = name;',
+    find: 'segment.renamed(name); await this.#directory.sync();',
+    replace: 'segment.renamed(name);',
     caughtBy: twice('entries around the end of a segment'),
   },
   {

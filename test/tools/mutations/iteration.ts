@@ -34,7 +34,7 @@ export const ITERATION: readonly Mutation[] = [
     name: 'an entry can be read before it is durable',
     file: 'api/write-ahead-log.ts',
     find: 'if (offset >= segment.durableEnd) await this.#log.flusher.whenDurable(segment, offset);',
-    replace: 'segment.durableEnd = Math.max(segment.durableEnd, segment.end);',
+    replace: 'segment.settleDurable(segment.end);',
     caughtBy: RANDOM,
   },
   {
