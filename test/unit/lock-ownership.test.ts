@@ -124,11 +124,14 @@ test('a beat that takes effect late revives an ownership that was lost meanwhile
   const holder = await Holder.in(t, await newDirectory(t));
   const gate = deferred();
   utimes.mock.mockImplementation(() => gate.promise);
+  holder.clock += 2000;
   await holder.beat(utimes);
-  holder.clock += HELD_MS + 1;
+  // The beat before it is too old by now. This one would not be, had it taken effect at once.
+  holder.clock += HELD_MS - 2000 + 1;
   gate.resolve();
-  await until(() => holder.told.length === 1);
+  await turns(5);
   assert.equal(holder.isHeld, false);
+  assert.equal(holder.told.length, 1);
 });
 
 test('the age of a heartbeat is counted from its end, when it may be as old as its beginning', async (t) => {
@@ -333,4 +336,20 @@ test('an owner that has lost the directory forgets what its successor must know'
   const next = await open(directory, 'lockfile');
   assert.equal(next.previousOwnerMayRun, true);
   await next.release();
+});
+
+test('an owner\'s record is not durable when it can be seen, so that a loss of power hides who died', async (t) => {
+  const directory = await newDirectory(t);
+  const handle = await fs.open(directory);
+  await handle.close();
+  const events: string[] = [];
+  const { rename } = fs;
+  const prototype = Object.getPrototypeOf(handle) as typeof handle;
+  t.mock.method(prototype, 'sync', async () => void events.push('synced'));
+  t.mock.method(fs, 'rename', async (from: string, to: string) => {
+    if (path.basename(to) === 'LOCK.lock') events.push('shown');
+    await rename(from, to);
+  });
+  await (await open(directory, 'lockfile')).release();
+  assert.deepEqual(events, ['synced', 'shown']);
 });

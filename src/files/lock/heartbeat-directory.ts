@@ -133,7 +133,9 @@ async function install(directory: string, owner: LockOwner): Promise<boolean> {
   const prepared = `${target}-${owner.token}`;
   await fs.mkdir(prepared);
   try {
-    await fs.writeFile(path.join(prepared, `${owner.token}${CLAIM}`), encodeOwner(owner));
+    // Synced, so that after a loss of power whatever is left of the directory tells whose it was, and in which boot.
+    // Its names need no sync: without them it is empty, or not there.
+    await fs.writeFile(path.join(prepared, `${owner.token}${CLAIM}`), encodeOwner(owner), { flush: true });
     // Windows does not rename onto an empty directory. Being empty it is nobody's, here and everywhere.
     await tolerate(fs.rmdir(target), 'ENOENT', 'ENOTEMPTY', 'EEXIST');
     await fs.rename(prepared, target);

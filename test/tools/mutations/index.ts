@@ -6,6 +6,7 @@ import { FILES } from './files.js';
 import { FORMAT } from './format.js';
 import { HOLDS } from './holds.js';
 import { ITERATION } from './iteration.js';
+import { LOCKS } from './locks.js';
 import { MODES } from './modes.js';
 import { RECOVERY } from './recovery.js';
 import { TRUNCATION } from './truncation.js';
@@ -18,6 +19,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...FILES,
   ...DISK,
   ...COMMITS,
+  ...LOCKS,
   ...MODES,
   ...FORMAT,
   ...RECOVERY,
