@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { decodeHeader, encodeHeader, encodeLink, LINK_LENGTH, SALT_LENGTH } from '../format/segment-format.js';
-import type { SegmentHeader } from '../format/segment-format.js';
-import { segmentName } from '../format/file-names.js';
+import { systemEnvironment } from '../base/environment.js';
+import { Lifecycle } from '../engine/directory/lifecycle.js';
+import { LogDirectory } from '../engine/directory/log-directory.js';
+import { SpareFiles } from '../engine/directory/spare-files.js';
+import { encodeLink, LINK_LENGTH } from '../format/segment-format.js';
+import { resolveOptions } from '../model/options.js';
 import { NodeFileManager, WriteAheadLog } from '../index.js';
 import type { Entry, EntryId, LogManager, WalOptions } from '../index.js';
 import type { FoundLog } from './found-log.js';
@@ -197,16 +200,24 @@ async function removeEmptyLast(directory: string): Promise<void> {
 
 /** Makes a log without entries, the first of which will have the id `firstId`. */
 async function plant(directory: string, firstId: EntryId, versionInfo: Uint8Array): Promise<void> {
-  const files = new NodeFileManager();
-  await files.createDirectory(directory);
-  const header = encodeHeader(firstId, randomBytes(SALT_LENGTH), versionInfo);
-  const { seed } = decodeHeader(header) as SegmentHeader;
-  const link = Buffer.alloc(LINK_LENGTH);
-  const before = { previousSegmentId: 0, previousEnd: 0, previousChain: 0, lastId: firstId - 1 };
-  encodeLink(link, 0, seed, header.length, before, randomBytes(4).readUInt32LE());
-  const file = await files.open(path.join(directory, segmentName(firstId)), { access: 'create' });
-  await file.write([Buffer.concat([header, link])], 0);
-  await file.sync();
-  await file.close();
-  await files.syncDirectory(directory);
+  const options = resolveOptions({ preallocateBytes: LEAST_SEGMENT_BYTES, versionInfo });
+  const lifecycle = new Lifecycle();
+  const logDirectory = new LogDirectory(options.fileManager, directory, lifecycle);
+  await logDirectory.acquire();
+  try {
+    const spares = new SpareFiles(logDirectory, lifecycle, options, systemEnvironment);
+    const { file, seed, start } = await spares.prepare(firstId);
+    try {
+      const link = Buffer.alloc(LINK_LENGTH);
+      const before = { previousSegmentId: 0, previousEnd: 0, previousChain: 0, lastId: firstId - 1 };
+      encodeLink(link, 0, seed, start, before, randomBytes(4).readUInt32LE());
+      await logDirectory.write(file, [link], start);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  } finally {
+    lifecycle.closed();
+    await logDirectory.release();
+  }
 }

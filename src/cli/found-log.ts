@@ -167,7 +167,7 @@ export class FoundLog {
 }
 
 /** Whether `error` says that a segment was checkpointed before it could be read. */
-export function isGone(error: unknown): boolean {
+function isGone(error: unknown): boolean {
   return error instanceof WalError && error.code === 'WAL_POSITION_GONE';
 }
 

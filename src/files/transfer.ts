@@ -1,5 +1,7 @@
 import type { FileHandle, FileManager, OpenOptions } from './file-manager.js';
 
+const ZEROS = Buffer.alloc(64 * 1024);
+
 /** Opens a file for `use` and closes it again. */
 export async function withFile<T>(
   fileManager: FileManager, path: string, options: OpenOptions, use: (file: FileHandle) => Promise<T>,
@@ -66,6 +68,17 @@ export async function readFully(file: FileHandle, target: Uint8Array, position: 
     filled += read;
   }
   return filled;
+}
+
+/** Whether a file has no bytes but zeros. */
+export async function isAllZeros(file: FileHandle): Promise<boolean> {
+  const block = Buffer.allocUnsafe(ZEROS.length);
+  for (let at = 0; ;) {
+    const read = await readFully(file, block, at);
+    if (!block.subarray(0, read).equals(ZEROS.subarray(0, read))) return false;
+    if (read < block.length) return true;
+    at += read;
+  }
 }
 
 /** What is left of `parts` after a write took `count` bytes. */

@@ -1,5 +1,5 @@
 import { WalError } from '../base/errors.js';
-import { decodeHeader, MAX_HEADER_LENGTH } from '../format/segment-format.js';
+import { readHeader } from './segment-header.js';
 import { Segment } from './segment.js';
 
 /**
@@ -28,8 +28,7 @@ export class SharedSegment extends Segment {
 
   /** A file that is used again gets its new header before anything else in it is written over. */
   async #assertThere(offset: number): Promise<void> {
-    const bytes = Buffer.alloc(MAX_HEADER_LENGTH);
-    const header = decodeHeader(bytes.subarray(0, await super.read(bytes, 0)));
+    const header = await readHeader((target, from) => super.read(target, from));
     const isThere = header !== undefined && 'seed' in header
       && header.seed === this.seed && header.format === this.format;
     if (!isThere) throw this.#gone(offset);

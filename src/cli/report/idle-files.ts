@@ -1,8 +1,9 @@
-import { createReadStream } from 'node:fs';
 import path from 'node:path';
+import { isAllZeros, readFully, withFile } from '../../files/transfer.js';
 import { parseSegmentName } from '../../format/file-names.js';
+import { NodeFileManager } from '../../index.js';
+import { readHeader } from '../../segment/segment-header.js';
 import type { Damage } from './damage.js';
-import { readHeader } from './segment-head.js';
 
 /** The segment files from which no entry is read, by name. */
 export interface IdleFiles {
@@ -10,11 +11,9 @@ export interface IdleFiles {
   readonly spares: string[];
   /** They have a segment's name, and no bytes but zeros. */
   readonly empty: string[];
-  /** They hold something that cannot be read: nobody should delete them. */
+  /** They hold something that cannot be read: they should not be deleted. */
   readonly unreadable: string[];
 }
-
-const ZEROS = Buffer.alloc(64 * 1024);
 
 /** Tells the files that a reader calls spare apart, for it only says that it found nothing in them. */
 export async function sortIdle(
@@ -36,20 +35,16 @@ export function emptyNotes({ empty }: IdleFiles, damage: readonly Damage[]): str
   return unexplained.map((name) => `${name} is empty: never used, or emptied`);
 }
 
-async function kindOf(file: string): Promise<keyof IdleFiles> {
+async function kindOf(name: string): Promise<keyof IdleFiles> {
   try {
-    if ((await readHeader(file)) !== undefined) return 'spares';
-    return (await isAllZeros(file)) ? 'empty' : 'unreadable';
+    return await withFile(new NodeFileManager(), name, { access: 'read' }, async (file) => {
+      const header = await readHeader((target, offset) => readFully(file, target, offset));
+      if (header !== undefined && !('unknownVersion' in header)) return 'spares';
+      return (await isAllZeros(file)) ? 'empty' : 'unreadable';
+    });
   } catch (error) {
     // The owner of the log has put it to use meanwhile.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'spares';
     throw error;
   }
-}
-
-async function isAllZeros(file: string): Promise<boolean> {
-  for await (const block of createReadStream(file, { highWaterMark: ZEROS.length }) as AsyncIterable<Buffer>) {
-    if (!block.equals(ZEROS.subarray(0, block.length))) return false;
-  }
-  return true;
 }

@@ -1,13 +1,12 @@
 import path from 'node:path';
 import { isDamage, WalError } from '../../base/errors.js';
-import { decodeHeader, MAX_HEADER_LENGTH, type SegmentHeader } from '../../format/segment-format.js';
+import type { SegmentHeader } from '../../format/segment-format.js';
 import { HOLDS_FILE_NAME, parseSegmentName, TAIL_FILE_NAME } from '../../format/file-names.js';
 import type { FileHandle, FileManager } from '../../files/file-manager.js';
-import { readFully } from '../../files/transfer.js';
+import { isAllZeros, readFully } from '../../files/transfer.js';
 import { Segment } from '../../segment/segment.js';
+import { readHeader } from '../../segment/segment-header.js';
 import { SharedSegment } from '../../segment/shared-segment.js';
-
-const ZEROS = Buffer.alloc(64 * 1024);
 
 const SegmentOf = { read: SharedSegment, write: Segment };
 
@@ -58,7 +57,7 @@ export async function readSegmentFiles(
   for (const { name, id, checkpointed } of ours) {
     const file = await fileManager.open(path.join(directory, name), { access, durableWrites: access === 'write' });
     opened.push(file);
-    const header = await readHeader(file, id, checkpointed).catch((error: unknown) => {
+    const header = await liveHeader(file, id, checkpointed).catch((error: unknown) => {
       if (onDamage === undefined || !isDamage(error)) throw error;
       onDamage(error);
       return undefined;
@@ -79,9 +78,8 @@ export async function readSegmentFiles(
 }
 
 /** The header of a segment file; undefined if the file can only be a leftover, which holds nothing. */
-async function readHeader(file: FileHandle, id: number, checkpointed: boolean): Promise<SegmentHeader | undefined> {
-  const bytes = Buffer.alloc(MAX_HEADER_LENGTH);
-  const header = decodeHeader(bytes.subarray(0, await readFully(file, bytes, 0)));
+async function liveHeader(file: FileHandle, id: number, checkpointed: boolean): Promise<SegmentHeader | undefined> {
+  const header = await readHeader((target, offset) => readFully(file, target, offset));
   if (header !== undefined && !('unknownVersion' in header)) return header;
   // A file that was checkpointed may hold anything: a crash in the middle of a new header leaves it so.
   if (checkpointed) return undefined;
@@ -91,16 +89,6 @@ async function readHeader(file: FileHandle, id: number, checkpointed: boolean): 
   }
   if (await isAllZeros(file)) return undefined;
   throw new WalError('WAL_CORRUPT', `segment ${id} has no valid header`, { segmentId: id, offset: 0 });
-}
-
-async function isAllZeros(file: FileHandle): Promise<boolean> {
-  const block = Buffer.allocUnsafe(ZEROS.length);
-  for (let at = 0; ;) {
-    const read = await readFully(file, block, at);
-    if (!block.subarray(0, read).equals(ZEROS.subarray(0, read))) return false;
-    if (read < block.length) return true;
-    at += read;
-  }
 }
 
 function assertDistinct(segments: readonly Segment[]): void {
