@@ -80,6 +80,7 @@ export interface EntriesOptions {
 export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDisposable {
   readonly #log: Log;
   #shutdown: Promise<void> | undefined;
+  #hasWarned = false;
 
   private constructor(log: Log, calls: ManagerCalls<WriteAheadLog>) {
     super();
@@ -287,7 +288,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * @example
    * await log.appendBatch(['keep', 'drop', 'drop']);
    * await log.truncateAfter(1);
-   * for await (const entry of log.entries()) console.log(entry.id); // 1
+   * console.log(log.durableId); // 1
    */
   async truncateAfter(id: EntryId): Promise<void> {
     assertId('id', id);
@@ -445,9 +446,18 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   #report<Name extends keyof WalEvents>(name: Name, ...details: WalEvents[Name]): void {
     queueMicrotask(() => {
       const [detail] = details;
-      publish(name, this.#log.directory.path, detail instanceof Error ? { error: detail } : detail);
-      (this as EventEmitter).emit(name, ...details);
+      const isPublished = publish(name, this.#log.directory.path, detail instanceof Error ? { error: detail } : detail);
+      const isHeard = (this as EventEmitter).emit(name, ...details) || isPublished;
+      if (name === 'checkpointFailed' && !isHeard) this.#warnOnce(...(details as WalEvents['checkpointFailed']));
     });
+  }
+
+  #warnOnce({ error, segmentId }: WalEvents['checkpointFailed'][0]): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    const what = `segment ${segmentId} of the log in ${this.#log.directory.path} cannot be checkpointed`;
+    const message = `${what} and keeps its space: ${error.message}. Listen to 'checkpointFailed' for more`;
+    process.emitWarning(message, { code: 'WAL_CHECKPOINT_FAILED' });
   }
 }
 

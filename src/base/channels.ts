@@ -18,8 +18,10 @@ export function traced<T>(to: TracingChannel, describe: () => object, operation:
   return to.hasSubscribers ? to.tracePromise(operation, describe()) : operation();
 }
 
-/** Publishes an event of the log in `directory` on the channel with the event's name. */
-export function publish(event: string, directory: string, details: object): void {
+/** Publishes an event of the log in `directory` on the event's channel. Returns whether anything listens there. */
+export function publish(event: string, directory: string, details: object): boolean {
   const to = channel(`segmented-wal:${event}`);
-  if (to.hasSubscribers) to.publish({ directory, ...details });
+  if (!to.hasSubscribers) return false;
+  to.publish({ directory, ...details });
+  return true;
 }

@@ -14,7 +14,11 @@ export interface WalEvents {
    * from the log unless a hold keeps them.
    */
   checkpoint: [{ segmentId: number; lastId: EntryId }];
-  /** A checkpoint failed and is tried again after `retryInMs`; nothing was freed. */
+  /**
+   * A checkpoint failed and is tried again after `retryInMs`; nothing was freed. Where nothing listens, neither here
+   * nor on its channel, the first of a log is a process warning with the code `WAL_CHECKPOINT_FAILED`: the log would
+   * only grow, and nothing else would show it.
+   */
   checkpointFailed: [{ error: WalError; segmentId: number; attempt: number; retryInMs: number }];
   /** The log went on to a new segment. */
   segment: [{ segmentId: number }];

@@ -1,10 +1,11 @@
 /** Checkpointing full segments, and using their files again. */
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { LogVoid, type Entry, type LogManager, type SegmentReader, type WriteAheadLog } from '../../src/index.js';
 import { Gate, systemError } from '../tools/faulty-file-manager.js';
 import {
   checkpointAll, checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, isCheckpointed, isSettled,
-  pattern, RecordingManager, SMALL, TestEnvironment, text, turns, until,
+  pattern, RecordingManager, SMALL, Storage, TestEnvironment, text, turns, until,
 } from '../tools/helpers.js';
 
 forEachFileManager('segments are handed over one at a time, whole, oldest first', async (storage) => {
@@ -294,4 +295,54 @@ forEachFileManager('a checkpoint that says itself what is not needed any more do
   }
   assert.deepEqual(events, ['checkpoint 1', 'checkpoint 2']);
   await log.shutdown();
+});
+
+/** The process warnings of failed checkpoints that come of `action`. */
+async function warningsOf(action: () => Promise<void>): Promise<readonly (Error & { code?: string })[]> {
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error) => warnings.push(warning);
+  process.on('warning', onWarning);
+  try {
+    await action();
+    // Node emits a warning in a later turn.
+    await turns(3);
+  } finally {
+    process.off('warning', onWarning);
+  }
+  return warnings.filter((warning) => 'code' in warning && warning.code === 'WAL_CHECKPOINT_FAILED');
+}
+
+async function failThrice(storage: Storage, listen: (log: WriteAheadLog) => void): Promise<void> {
+  const environment = new TestEnvironment();
+  const manager = new RecordingManager();
+  manager.onCheckpoint = () => {
+    throw new Error('no storage');
+  };
+  const log = await storage.open({ manager, environment });
+  listen(log);
+  await log.append('one');
+  await log.checkpointActive();
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    await until(() => environment.pauses.length === attempt);
+    environment.fire();
+  }
+}
+
+inMemory('checkpoints that fail while nothing listens are one process warning, not silence and not many', async (storage) => {
+  const warnings = await warningsOf(() => failThrice(storage, () => undefined));
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0].message, /^segment 1 of the log in \/wal cannot be checkpointed.*no storage.*'checkpointFailed'/);
+});
+
+inMemory('checkpoints that fail are no process warning where an event or a channel is listened to', async (storage) => {
+  assert.deepEqual(await warningsOf(() => failThrice(storage, (log) => log.on('checkpointFailed', () => undefined))), []);
+  const listener = () => undefined;
+  const other = new Storage(storage.fileManager, '/other');
+  subscribe('segmented-wal:checkpointFailed', listener);
+  try {
+    assert.deepEqual(await warningsOf(() => failThrice(other, () => undefined)), []);
+  } finally {
+    await other.shutDown();
+    unsubscribe('segmented-wal:checkpointFailed', listener);
+  }
 });
