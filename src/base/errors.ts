@@ -1,3 +1,5 @@
+import { errnoOf } from './errno.js';
+
 /**
  * The errors a caller is expected to handle carry a stable `code`. A caller's own mistake (a wrong
  * type, an option out of range) is a built-in TypeError or RangeError instead, and a broken
@@ -85,7 +87,7 @@ const CODE_BY_ERRNO: Readonly<Record<string, WalErrorCode>> = {
 /** `error` as a WalError: itself if it is one, else coded by its errno, with `error` as the cause. */
 export function toWalError(error: unknown, doing: string, details: WalErrorDetails = {}): WalError {
   if (error instanceof WalError) return error;
-  const errno = (error as NodeJS.ErrnoException | undefined)?.code ?? '';
+  const errno = errnoOf(error) ?? '';
   const reason = error instanceof Error ? error.message : String(error);
   return new WalError(CODE_BY_ERRNO[errno] ?? 'WAL_IO', `${doing}: ${reason}`, { ...details, cause: error });
 }

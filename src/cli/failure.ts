@@ -1,3 +1,4 @@
+import { errnoOf } from '../base/errno.js';
 import { FORMAT_VERSION } from '../format/segment-format.js';
 import { WalError } from '../index.js';
 import { DAMAGED, InputError, NO_INPUT, OTHER_ERROR, UsageError, WRONG_USAGE } from './command.js';
@@ -21,7 +22,7 @@ function messageOf(error: unknown): string {
 function codeOf(error: unknown): string {
   if (error instanceof UsageError) return 'WRONG_USAGE';
   if (error instanceof InputError) return 'NO_INPUT';
-  return (error as NodeJS.ErrnoException | undefined)?.code ?? 'OTHER_ERROR';
+  return errnoOf(error) ?? 'OTHER_ERROR';
 }
 
 function statusOf(error: unknown): number {

@@ -1,3 +1,4 @@
+import { hasCode } from '../base/errno.js';
 import type { FileHandle, FileManager, OpenOptions } from './file-manager.js';
 
 const ZEROS = Buffer.alloc(64 * 1024);
@@ -17,7 +18,7 @@ export async function withFile<T>(
 /** Removes a file if it is there. */
 export async function removeIfThere(fileManager: FileManager, path: string): Promise<void> {
   await fileManager.remove(path).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if (!hasCode(error, 'ENOENT')) throw error;
   });
 }
 

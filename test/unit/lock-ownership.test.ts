@@ -4,6 +4,7 @@ import fs from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { ownerOf } from '../../src/cli/report/opened-by.js';
 import type { DirectoryLock } from '../../src/files/file-manager.js';
 import { lockDirectory } from '../../src/files/lock/directory-lock.js';
 import { lockByHeartbeat } from '../../src/files/lock/heartbeat-lock.js';
@@ -352,4 +353,14 @@ test('an owner\'s record is not durable when it can be seen, so that a loss of p
   });
   await (await open(directory, 'lockfile')).release();
   assert.deepEqual(events, ['synced', 'shown']);
+});
+
+test('a directory whose locks cannot be read is said to have no owner', async (t) => {
+  const directory = await newDirectory(t);
+  assert.equal(await ownerOf(directory), 'none');
+  await fs.mkdir(path.join(directory, 'LOCK'));
+  assert.match(await ownerOf(directory), /^unknown; its locks cannot be read: EISDIR/);
+  await fs.rmdir(path.join(directory, 'LOCK'));
+  await fs.writeFile(path.join(directory, 'LOCK.lock'), '');
+  assert.match(await ownerOf(directory), /^unknown; its locks cannot be read: ENOTDIR/);
 });

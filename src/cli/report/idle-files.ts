@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { hasCode } from '../../base/errno.js';
 import { isAllZeros, readFully, withFile } from '../../files/transfer.js';
 import { parseSegmentName } from '../../format/file-names.js';
 import { NodeFileManager } from '../../index.js';
@@ -44,7 +45,7 @@ async function kindOf(name: string): Promise<keyof IdleFiles> {
     });
   } catch (error) {
     // The owner of the log has put it to use meanwhile.
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'spares';
+    if (hasCode(error, 'ENOENT')) return 'spares';
     throw error;
   }
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { hasCode } from '../../base/errno.js';
 import { decodeHolds, type StoredHolds } from '../../format/holds-format.js';
 import { HOLDS_FILE_NAME } from '../../format/file-names.js';
 
@@ -10,7 +11,7 @@ export async function readHolds(directory: string): Promise<StoredHolds | 'damag
   try {
     return decodeHolds(await readFile(path.join(directory, HOLDS_FILE_NAME))) ?? 'damaged';
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (hasCode(error, 'ENOENT')) return undefined;
     throw error;
   }
 }

@@ -1,3 +1,4 @@
+import { hasCode } from '../../base/errno.js';
 import { isDamage, WalError } from '../../base/errors.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { provenEnd } from '../../segment/record-scanner.js';
@@ -108,6 +109,5 @@ const EMPTY_END: SegmentEnd = { end: 0, lastId: 0, provenId: 0, tornBytes: 0, da
 
 /** Whether a file had another name, or was another segment's, by the time it was looked at. */
 function hasMoved(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOENT' || code === 'WAL_POSITION_GONE';
+  return hasCode(error, 'ENOENT', 'WAL_POSITION_GONE');
 }

@@ -1,12 +1,12 @@
 /**
- * The directory `LOCK.lock`, which whoever cannot use the kernel's lock owns instead. It holds one file with the
+ * The directory `LOCK.lock`, which is owned where the kernel's lock cannot be used. It holds one file with the
  * owner's record, named `{token}.claim` while the owner looks whether anything stands against it, then `{token}.held`.
  *
  * Its two operations cannot go wrong by being late, which is what makes reclaiming it safe:
  * - It is taken by renaming a prepared directory, record and all, onto it. The system lets that happen only while
  *   there is nothing or an empty directory there, so of any number of openers exactly one succeeds.
- * - It is freed by removing the owner's file by its name, then the directory if it is empty. Somebody who found an
- *   owner dead, and comes back after others have reclaimed the directory, finds neither that name nor emptiness.
+ * - It is freed by removing the owner's file by its name, then the directory if it is empty. An opener that found
+ *   an owner dead, and removes it after others have reclaimed the directory, finds neither that name nor emptiness.
  *
  * The heartbeat is the time of the owner's file. Its name is never used again, so a beat that arrives late cannot reach
  * the file of the next owner.
@@ -20,7 +20,7 @@ import { markTakeover } from './takeover-mark.js';
 
 /** A heartbeat older than this is taken for silence, where the owner itself cannot be looked at. */
 export const STALE_MS = 10_000;
-/** Each try that leads to another one means that somebody else took a step. */
+/** Each try that leads to another one means that another opener took a step. */
 const MAX_TRIES = 100;
 const CLAIM = '.claim';
 const HELD = '.held';
@@ -99,7 +99,7 @@ export async function claim(directory: string, owner: LockOwner): Promise<void> 
   throw lockedError(directory, undefined);
 }
 
-/** Makes `owner`'s claim final. Throws `WAL_LOCKED` if somebody has taken it for dead meanwhile. */
+/** Makes `owner`'s claim final. Throws `WAL_LOCKED` if another opener has taken it for dead meanwhile. */
 export async function confirmClaim(directory: string, owner: LockOwner): Promise<void> {
   const target = heartbeatPath(directory);
   try {
@@ -127,7 +127,7 @@ export async function removePrepared(directory: string): Promise<void> {
   }
 }
 
-/** Resolves with whether the directory is `owner`'s now; if not, somebody else was faster. */
+/** Resolves with whether the directory is `owner`'s now; if not, another opener was faster. */
 async function install(directory: string, owner: LockOwner): Promise<boolean> {
   const target = heartbeatPath(directory);
   const prepared = `${target}-${owner.token}`;
@@ -136,7 +136,7 @@ async function install(directory: string, owner: LockOwner): Promise<boolean> {
     // Synced, so that after a loss of power whatever is left of the directory tells whose it was, and in which boot.
     // Its names need no sync: without them it is empty, or not there.
     await fs.writeFile(path.join(prepared, `${owner.token}${CLAIM}`), encodeOwner(owner), { flush: true });
-    // Windows does not rename onto an empty directory. Being empty it is nobody's, here and everywhere.
+    // Windows does not rename onto an empty directory. An empty one has no owner, on any system.
     await tolerate(fs.rmdir(target), 'ENOENT', 'ENOTEMPTY', 'EEXIST');
     await fs.rename(prepared, target);
     return true;

@@ -113,7 +113,7 @@ async function readFlockRecord(directory: string): Promise<string> {
     return await fsPromises.readFile(path.join(directory, 'LOCK'), 'utf8');
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return '';
-    // Windows lets nobody read what is locked.
+    // Windows lets no other process read what is locked.
     if (hasCode(error, 'EBUSY')) throw lockedError(directory, undefined);
     throw error;
   }

@@ -11,7 +11,7 @@ export const BEAT_MS = STALE_MS / 5;
 export const HELD_MS = STALE_MS - 3000;
 
 /**
- * The heartbeat of one owner, and what it proves: nobody takes the directory from an owner that has beaten lately.
+ * The heartbeat of one owner, and what it proves: an owner that has beaten lately is left its directory.
  *
  * Its age is counted from when the last successful beat began, on a clock that only goes forward. A beat that is late,
  * or takes effect late, must not revive the ownership, because an opener may have seen the silence before it.

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
+import { hasCode } from '../../base/errno.js';
 import { WalError } from '../../base/errors.js';
 
 /** Which kind of lock an owner holds. The kinds do not see one another. */
@@ -70,7 +71,7 @@ export function livenessOf(owner: LockOwner): 'alive' | 'dead' | 'unknown' {
   if (owner.pidNamespace !== here.pidNamespace) return 'unknown';
   if (!processExists(owner.pid)) return 'dead';
   const state = processState(owner.pid);
-  // Some process has that pid. Whether it is the owner, only the start time tells.
+  // A process has that pid. Whether it is the owner, only the start time tells.
   if (state === undefined || owner.startTime === undefined) return 'unknown';
   return state.startTime !== owner.startTime || state.hasEnded ? 'dead' : 'alive';
 }
@@ -105,7 +106,7 @@ function processExists(pid: number): boolean {
     return true;
   } catch (error) {
     // Not being allowed to signal it means that it is there.
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+    return !hasCode(error, 'ESRCH');
   }
 }
 

@@ -75,7 +75,7 @@ export const LOCKS: readonly Mutation[] = [
   },
   {
     name: 'a kernel lock that is free is believed of a machine elsewhere',
-    file: 'files/lock/directory-lock.ts',
+    file: 'files/lock/flock.ts',
     find: 'if (owner === undefined || !hasEndedByKernel(owner))',
     replace: 'if (owner === undefined)',
     skip: withoutProc || withoutFlock,
