@@ -33,6 +33,12 @@ export class FaultyFileManager implements FileManager {
   durableWrites = false;
   /** Tells the log that it has lost its lock. */
   compromise: (cause: Error) => void = () => undefined;
+  /** Whether the lock says that it can be relied on. */
+  isHeld = true;
+  /** Takes the lock although another owner has it, of which nothing is known. */
+  takesOver = false;
+  /** How often the log has said that its previous owner can do no harm any more. */
+  forgotten = 0;
   readonly #inner: FileManager;
   readonly #handles = new Set<FaultyFileHandle>();
 
@@ -75,8 +81,13 @@ export class FaultyFileManager implements FileManager {
   lock(directory: string, onCompromised: (cause: Error) => void): Promise<DirectoryLock> {
     return this.run({ operation: 'lock', name: directory }, async () => {
       this.compromise = onCompromised;
-      const lock = await this.#inner.lock(directory, onCompromised);
-      return { release: () => this.run({ operation: 'release', name: directory }, () => lock.release()) };
+      const lock = this.takesOver ? undefined : await this.#inner.lock(directory, onCompromised);
+      return {
+        release: () => this.run({ operation: 'release', name: directory }, async () => lock?.release()),
+        isHeld: () => this.isHeld,
+        previousOwnerMayRun: this.takesOver,
+        forgetPreviousOwner: async () => void this.forgotten++,
+      };
     });
   }
 

@@ -29,6 +29,18 @@ export class LogDirectory {
     this.#lifecycle.locked(this.#lock);
   }
 
+  /** Whether a previous owner's late writes may still arrive, in any file that it had open. */
+  get previousOwnerMayRun(): boolean {
+    return this.#lock?.previousOwnerMayRun === true;
+  }
+
+  /** No file that a previous owner may have had open is part of the log any more, nor will be. */
+  async forgetPreviousOwner(): Promise<void> {
+    // Files that were removed must not come back with a crash, when nothing warns of them any more.
+    await this.sync();
+    await this.#lock?.forgetPreviousOwner?.();
+  }
+
   /** Gives up the directory, if it is owned. Never rejects: a lock that cannot be released ends with the process. */
   async release(): Promise<void> {
     assert(!this.#lifecycle.mayWrite(), 'a directory is released when nothing is written to it any more');
@@ -99,8 +111,8 @@ export class LogDirectory {
       this.#lifecycle.fail(error);
       throw error;
     }
-    // What failed meanwhile may be what this sync was to make durable.
-    if (this.#lifecycle.failure !== undefined) throw this.#lifecycle.failure;
+    // What failed meanwhile may be what this sync was to make durable, and the directory another owner's.
+    this.#lifecycle.assertMayWrite();
   }
 
   #pathOf(name: string): string {

@@ -27,6 +27,8 @@ export class SpareFiles {
   #spares: string[] = [];
   readonly #reserved = new Set<string>();
   readonly #retired = new Set<Segment>();
+  /** Segments whose files a previous owner may still write to: they are never used again. */
+  readonly #unsafe = new Set<Segment>();
   created = 0;
   recycled = 0;
 
@@ -49,6 +51,22 @@ export class SpareFiles {
   /** Takes over the files that recovery found to hold nothing live. Their names are spares' names, durably. */
   adopt(names: readonly string[]): void {
     this.#spares = [...names];
+  }
+
+  /**
+   * A previous owner may still write to the files called `names`, which hold nothing live, and to those of `segments`.
+   * The former are removed. The latter are, once their segments have been retired: what such a late write could change
+   * there lies after the end that the next segment's link records, so until then it is harmless.
+   */
+  async renounce(names: readonly string[], segments: readonly Segment[]): Promise<void> {
+    for (const name of names) await this.#directory.remove(name);
+    for (const segment of segments) this.#unsafe.add(segment);
+  }
+
+  /** Forgets the previous owner, if there was one, once none of its files is left. */
+  async forgetPreviousOwner(): Promise<void> {
+    if (!this.#directory.previousOwnerMayRun || this.#unsafe.size > 0) return;
+    await this.#directory.forgetPreviousOwner();
   }
 
   /** Keeps a name from being given to a new segment: somebody has renamed a live segment's file to it. */
@@ -118,7 +136,11 @@ export class SpareFiles {
     await segment.close();
     await this.#serial.run(async () => {
       if (!this.#lifecycle.mayWrite()) return;
-      if (this.#spares.length >= MAX_SPARES) return this.#directory.remove(segment.name);
+      if (this.#unsafe.has(segment) || this.#spares.length >= MAX_SPARES) {
+        await this.#directory.remove(segment.name);
+        this.#unsafe.delete(segment);
+        return this.forgetPreviousOwner();
+      }
       this.#spares.unshift(segment.name);
       this.recycled++;
     });

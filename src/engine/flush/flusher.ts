@@ -276,7 +276,7 @@ export class Flusher {
         this.#isFlying = false;
         // The log may have failed meanwhile: its waiters have been rejected, and an acknowledgement now would
         // contradict what they were told.
-        if (this.#lifecycle.failure === undefined) land();
+        if (this.#lifecycle.mayWrite()) land();
       },
       (error: unknown) => {
         this.#isFlying = false;

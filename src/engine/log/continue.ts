@@ -24,11 +24,13 @@ export async function openForWriting(log: RecoveredLog, parts: ContinueParts): P
   // The process before this one may have ended between a rename and its sync. A spare must not be written to
   // while the disk may still know it by another name, nor while it has two.
   const spares = await renameSpares(log, parts);
+  const isTakenOver = parts.directory.previousOwnerMayRun;
+  if (isTakenOver) await parts.spareFiles.renounce(spares, log.segments);
+  else parts.spareFiles.adopt(spares);
   await parts.directory.sync();
-  parts.spareFiles.adopt(spares);
   for (const { name, segmentId } of log.segments) if (name !== segmentName(segmentId)) parts.spareFiles.reserve(name);
   const last = log.segments.at(-1);
-  const goesOn = last !== undefined && canGoOn(last, log, parts.options);
+  const goesOn = last !== undefined && !isTakenOver && canGoOn(last, log, parts.options);
   const segment = goesOn ? last : await parts.spareFiles.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
   return new SegmentEncoder(segment, parts.blocks, goesOn ? log.end : segment.start, log.chain);
 }
@@ -49,13 +51,13 @@ async function renameSpares({ spares }: RecoveredLog, { directory }: ContinuePar
 
 /** Writes the link with which the log goes on. When it is durable everything recovered is proven durable too. */
 export function writeOpeningLink(
-  { buffer }: Rotation, log: RecoveredLog, { flusher, environment }: { flusher: Flusher; environment: Environment },
+  { buffer, nextId }: Rotation, log: RecoveredLog, flusher: Flusher, environment: Environment,
 ): Promise<void> {
   const link = {
     previousSegmentId: log.segments.at(-1)?.segmentId ?? 0,
     previousEnd: log.end,
     previousChain: log.chain,
-    lastId: log.lastId,
+    lastId: nextId - 1,
   };
   return new Promise((resolve, reject) => {
     buffer.writeLink(link, drawNonce(environment), { committed: resolve, failed: reject });

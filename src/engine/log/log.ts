@@ -74,7 +74,7 @@ export class Log {
       lifecycle, { onFlushed: () => this.writeQueue.pump() }, environment, directory.path, options,
     );
     this.checkpointer = this.#newCheckpointer();
-    this.rotation = this.#newRotation(encoder, recovered.lastId + 1);
+    this.rotation = this.#newRotation(encoder, Math.max(recovered.lastId + 1, encoder.segment.segmentId));
     this.writeQueue = new WriteQueue(foundation, this.rotation, this.flusher);
     this.flusher.durableId.set(recovered.lastId);
     holds.onLess(() => this.checkpointer.reconsider());
@@ -104,7 +104,7 @@ export class Log {
     const { environment } = this.#foundation;
     const active = this.rotation.segment;
     await this.holds.clamp(this.rotation.nextId);
-    await writeOpeningLink(this.rotation, recovered, { flusher: this.flusher, environment });
+    await writeOpeningLink(this.rotation, recovered, this.flusher, environment);
     // Before anything else is awaited: segments are checkpointed in order, and the active one may be closed soon.
     const closed = recovered.segments.filter((segment) => segment !== active);
     this.segments.gone(recovered.goneId);
@@ -115,6 +115,7 @@ export class Log {
       if (segment.phase === 'checkpointed') this.checkpointer.adopt(segment);
       else this.checkpointer.enqueue(segment);
     }
+    await this.spareFiles.forgetPreviousOwner();
     this.#recovery = { ...this.#recovery, durationMs: environment.now() - startedAt };
   }
 

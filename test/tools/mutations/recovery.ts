@@ -105,13 +105,23 @@ export const RECOVERY: readonly Mutation[] = [
     file: 'engine/write/rotation.ts',
     find: 'lastId: this.nextId - 1,',
     replace: 'lastId: 0,',
+    also: [{
+      file: 'engine/log/log.ts',
+      find: 'Math.max(recovered.lastId + 1, encoder.segment.segmentId)',
+      replace: 'recovered.lastId + 1',
+    }],
     caughtBy: crashes('everything checkpointed, reopened again and again'),
   },
   {
     name: 'the link of an opening does not carry the highest id',
     file: 'engine/log/continue.ts',
-    find: 'lastId: log.lastId,',
+    find: 'lastId: nextId - 1,',
     replace: 'lastId: 0,',
+    also: [{
+      file: 'engine/log/log.ts',
+      find: 'Math.max(recovered.lastId + 1, encoder.segment.segmentId)',
+      replace: 'recovered.lastId + 1',
+    }],
     caughtBy: crashes('an entry larger than a segment'),
   },
   {
