@@ -5,8 +5,7 @@ import { checkpointedName, parseSegmentName, segmentName } from '../../format/fi
 import type { BlockPool } from '../../segment/block-pool.js';
 import type { Segment } from '../../segment/segment.js';
 import { SegmentEncoder } from '../../segment/segment-encoder.js';
-import { writeLink } from '../write/link.js';
-import type { Rotation } from '../write/rotation.js';
+import { drawNonce, type Rotation } from '../write/rotation.js';
 import type { Flusher } from '../flush/flusher.js';
 import type { LogDirectory } from '../directory/log-directory.js';
 import type { RecoveredLog } from '../recover/recovery.js';
@@ -52,7 +51,7 @@ async function renameSpares({ spares }: RecoveredLog, { directory }: ContinuePar
 
 /** Writes the link with which the log goes on. When it is durable everything recovered is proven durable too. */
 export function writeOpeningLink(
-  { encoder, nextId }: Rotation, log: RecoveredLog, flusher: Flusher, environment: Environment,
+  { buffer, nextId }: Rotation, log: RecoveredLog, flusher: Flusher, environment: Environment,
 ): Promise<void> {
   const link = {
     previousSegmentId: log.segments.at(-1)?.segmentId ?? 0,
@@ -60,7 +59,10 @@ export function writeOpeningLink(
     previousChain: log.chain,
     lastId: nextId - 1,
   };
-  return writeLink(encoder, link, environment, flusher);
+  return new Promise((resolve, reject) => {
+    buffer.writeLink(link, drawNonce(environment), { committed: resolve, failed: reject });
+    flusher.request();
+  });
 }
 
 /** A segment without entries always goes on: its successor could not have a name of its own. */

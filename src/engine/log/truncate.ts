@@ -1,9 +1,9 @@
 import { WalError } from '../../base/errors.js';
 import type { EntryId } from '../../model/entry.js';
+import type { Link } from '../../format/segment-format.js';
 import { damaged } from '../../segment/segment-reader.js';
 import { RecordScanner } from '../../segment/record-scanner.js';
 import type { Segment } from '../../segment/segment.js';
-import type { LogEnd } from '../write/link.js';
 import type { Rotation } from '../write/rotation.js';
 import type { Checkpointer } from '../checkpoint/checkpointer.js';
 import type { Flusher } from '../flush/flusher.js';
@@ -24,7 +24,7 @@ interface CutPlace {
   /** The segment it ends in; undefined if nothing of what is still there remains. */
   readonly segment: Segment | undefined;
   readonly lastId: EntryId;
-  readonly link: LogEnd;
+  readonly link: Omit<Link, 'lastId'>;
 }
 
 /**
@@ -52,7 +52,8 @@ export async function cutAfter(id: EntryId, parts: CutParts): Promise<void> {
       segments.remove(segment);
     }
     checkpointer.withdraw(new Set(dropped), id);
-    if (place.segment !== undefined) endAt(place.segment, place);
+    // One that is retired was to stay whole, and its checkpoint has ended meanwhile.
+    if (place.segment !== undefined && place.segment.phase !== 'retired') endAt(place.segment, place);
     if (place.segment === wasActive) checkpointer.enqueue(wasActive);
     for (const segment of dropped) await giveBack(segment, pool, checkpointer);
   } finally {

@@ -1,21 +1,25 @@
 import type { WalError } from '../../base/errors.js';
-import { entryDataLength } from '../../model/entry.js';
 import type { ChunkRecord, CommittedEntry, EntryData } from '../../model/entry.js';
-import type { CommitWaiter, Savepoint, SegmentEncoder } from '../../segment/segment-encoder.js';
-import type { Rotation } from './rotation.js';
+import type { CommitWaiter, SegmentEncoder } from '../../segment/segment-encoder.js';
 
-/** Something that waits in line for the write slot. */
+/** Somebody who wants the writer's place. */
 export interface Request {
   /** The bytes it will write at least. */
   readonly length: number;
   /** Whether it is carried out although the log is being shut down: it needs nothing more from its caller. */
   readonly isComplete: boolean;
-  /**
-   * Its turn has come: writes to the active segment. If it throws, whatever it has written is forgotten, back to
-   * `savepoint`, and it is refused with the error.
-   */
-  writeTo(rotation: Rotation, savepoint: Savepoint): void;
-  refuse(error: unknown): void;
+  start(): void;
+  refuse(error: WalError): void;
+}
+
+/** Where an append is written when its turn has come. */
+export interface AppendTarget {
+  write(append: EntryAppend | BatchAppend): void;
+}
+
+/** Where ids come from. */
+export interface IdSource {
+  nextId: number;
 }
 
 /** Stands in for data that has been copied, so that it can be collected while the entries are on their way. */
@@ -25,17 +29,18 @@ const NO_ENTRIES: readonly EntryData[] = [];
 /** What both kinds of append have in common: they need nothing more from their caller, and are never given up. */
 abstract class Append<Result> implements Request, CommitWaiter {
   constructor(
+    readonly target: AppendTarget,
     readonly length: number,
     readonly isDurable: boolean,
     readonly resolve: (result: Result) => void,
-    readonly reject: (error: unknown) => void,
+    readonly reject: (error: WalError) => void,
   ) {}
 
   get isComplete(): boolean {
     return true;
   }
 
-  abstract writeTo(rotation: Rotation): void;
+  abstract start(): void;
 
   abstract committed(): void;
 
@@ -43,14 +48,8 @@ abstract class Append<Result> implements Request, CommitWaiter {
     this.reject(error);
   }
 
-  refuse(error: unknown): void {
+  refuse(error: WalError): void {
     this.reject(error);
-  }
-
-  /** The room that was asked for is the room that is taken. */
-  protected assertLength(length: number): void {
-    if (length === this.length) return;
-    throw new RangeError(`the data of an append changed before it was written: ${length} bytes, not ${this.length}`);
   }
 }
 
@@ -61,21 +60,23 @@ export class EntryAppend extends Append<CommittedEntry> {
   #chunks: readonly ChunkRecord[] = [];
 
   constructor(
-    data: EntryData, length: number, isDurable: boolean,
-    resolve: (entry: CommittedEntry) => void, reject: (error: unknown) => void,
+    target: AppendTarget, data: EntryData, length: number, isDurable: boolean,
+    resolve: (entry: CommittedEntry) => void, reject: (error: WalError) => void,
   ) {
-    super(length, isDurable, resolve, reject);
+    super(target, length, isDurable, resolve, reject);
     this.#data = data;
   }
 
-  writeTo(rotation: Rotation): void {
-    this.assertLength(entryDataLength(this.#data));
-    const { encoder } = rotation;
-    this.#id = rotation.takeId();
-    encoder.beginEntry(this.#id);
-    this.#chunks = encodeChunks(encoder, this.#data);
+  start(): void {
+    this.target.write(this);
+  }
+
+  encode(buffer: SegmentEncoder, ids: IdSource): void {
+    this.#id = ids.nextId++;
+    buffer.beginEntry(this.#id);
+    this.#chunks = encodeChunks(buffer, this.#data);
     this.#data = NO_CHUNKS;
-    encoder.endEntry(this.#id, this, this.isDurable);
+    buffer.endEntry(this.#id, this, this.isDurable);
   }
 
   committed(): void {
@@ -89,27 +90,29 @@ export class BatchAppend extends Append<readonly CommittedEntry[]> {
   #entries: readonly CommittedEntry[] = [];
 
   constructor(
-    data: readonly EntryData[], length: number, isDurable: boolean,
-    resolve: (entries: readonly CommittedEntry[]) => void, reject: (error: unknown) => void,
+    target: AppendTarget, data: readonly EntryData[], length: number, isDurable: boolean,
+    resolve: (entries: readonly CommittedEntry[]) => void, reject: (error: WalError) => void,
   ) {
-    super(length, isDurable, resolve, reject);
+    super(target, length, isDurable, resolve, reject);
     this.#data = data;
   }
 
-  writeTo(rotation: Rotation): void {
-    this.assertLength(batchLength(this.#data));
-    const { encoder } = rotation;
-    let id = rotation.takeId();
-    encoder.beginEntry(id);
+  start(): void {
+    this.target.write(this);
+  }
+
+  encode(buffer: SegmentEncoder, ids: IdSource): void {
+    let id = ids.nextId++;
+    buffer.beginEntry(id);
     this.#entries = this.#data.map((data, i) => {
       if (i > 0) {
-        id = rotation.takeId();
-        encoder.continueBatch(id);
+        id = ids.nextId++;
+        buffer.joinEntry(id);
       }
-      return { id, chunks: encodeChunks(encoder, data) };
+      return { id, chunks: encodeChunks(buffer, data) };
     });
     this.#data = NO_ENTRIES;
-    encoder.endEntry(id, this, this.isDurable);
+    buffer.endEntry(id, this, this.isDurable);
   }
 
   committed(): void {
@@ -117,11 +120,6 @@ export class BatchAppend extends Append<readonly CommittedEntry[]> {
   }
 }
 
-/** The bytes that the entries of a batch take. */
-export function batchLength(batch: readonly EntryData[]): number {
-  return batch.reduce((sum, entry) => sum + entryDataLength(entry), 0);
-}
-
-function encodeChunks(encoder: SegmentEncoder, data: EntryData): readonly ChunkRecord[] {
-  return data instanceof Uint8Array ? [encoder.writeChunk(data)] : data.map((bytes) => encoder.writeChunk(bytes));
+function encodeChunks(buffer: SegmentEncoder, data: EntryData): readonly ChunkRecord[] {
+  return data instanceof Uint8Array ? [buffer.writeChunk(data)] : data.map((bytes) => buffer.writeChunk(bytes));
 }

@@ -44,4 +44,18 @@ export const ITERATION: readonly Mutation[] = [
     replace: '',
     caughtBy: named('unit/chunk-reader', 'bytes of a payload that look like a chunk do not pass for a valid one'),
   },
+  {
+    name: 'a follower takes the durable part of a closed segment for all of it',
+    file: 'engine/read/entry-iterator.ts',
+    find: 'if (segment.isOpen) return undefined;',
+    replace: 'if (segment === [...this.#parts.segments].at(-1)) return undefined;',
+    caughtBy: named('crash/crash-interplay', 'a follower passes over entries at the end of a closed segment that are not durable yet'),
+  },
+  {
+    name: 'an iterator shows what was truncated while it waited for a read',
+    file: 'engine/read/entry-iterator.ts',
+    find: 'if (this.#cutsSeen < this.#parts.segments.cuts.length) continue;',
+    replace: '',
+    caughtBy: named('crash/crash-interplay', 'an iterator that waited for a read shows what was truncated meanwhile'),
+  },
 ];

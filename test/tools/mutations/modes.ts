@@ -1,4 +1,4 @@
-import { RANDOM, type Mutation } from './mutation.js';
+import { named, RANDOM, type Mutation } from './mutation.js';
 
 /** What durability on request and flushes on the calling thread do wrong. */
 export const MODES: readonly Mutation[] = [
@@ -14,6 +14,76 @@ export const MODES: readonly Mutation[] = [
     file: 'engine/flush/flusher.ts',
     find: 'isDurable && file.durableWrites && this.#unsynced === undefined',
     replace: 'isDurable && file.durableWrites',
+    caughtBy: RANDOM,
+  },
+  {
+    name: 'sync is forgotten beside a flush that is in flight',
+    file: 'engine/flush/flusher.ts',
+    find: 'if (this.#nextBuffer() !== undefined || this.#syncWanted) this.request();',
+    replace: 'if (this.#nextBuffer() !== undefined) this.request();',
+    caughtBy: named('crash/crash-interplay', 'sync beside a flush in flight, which need not be durable, is forgotten'),
+  },
+  {
+    name: 'sync does not wait for the appends in line',
+    file: 'engine/write/write-queue.ts',
+    find: 'if (!this.#isFree || this.waiting === 0) return this.#queue.sync();',
+    replace: 'return this.#queue.sync();',
+    caughtBy: named('crash/crash-interplay', 'sync does not wait for the appends that were in line before it'),
+  },
+  {
+    name: 'the interval ends with the first durable commit',
+    file: 'engine/flush/flusher.ts',
+    find: 'this.#cancelTimer?.(); this.#cancelTimer = undefined; this.durableId',
+    replace: 'this.#cancelTimer?.(); this.durableId',
+    caughtBy: named('crash/crash-interplay', 'the interval begins no more after a durable commit has ended it early'),
+  },
+  {
+    name: 'no interval begins',
+    file: 'engine/flush/flusher.ts',
+    find: 'this.#unsynced = written; this.#startTimer();',
+    replace: 'this.#unsynced = written;',
+    caughtBy: named('unit/durability-modes', "with sync 'interval' everything is durable when the interval is over, and no timer runs without need"),
+  },
+  {
+    name: 'a commit that asks to be durable is not',
+    file: 'engine/flush/flusher.ts',
+    find: 'if (waiters.length > 0 || this.#syncWanted ||',
+    replace: 'if (this.#syncWanted ||',
+    caughtBy: named('unit/durability-modes', "with sync 'manual' a commit that asks for it is durable, and all before it (memory)"),
+  },
+  {
+    name: 'the next segment is written before the one it vouches for is durable',
+    file: 'engine/flush/flusher.ts',
+    find: 'const isLeftBehind = unsynced !== undefined && buffer !== undefined && buffer.segment !== unsynced.segment;',
+    replace: 'const isLeftBehind = false;',
+    caughtBy: named('unit/durability-modes', 'a closed segment is durable before the next one says so (memory)'),
+  },
+  {
+    name: 'reading what nobody has synced causes no sync',
+    file: 'engine/flush/flusher.ts',
+    find: 'const reached = this.durableId.placeReached(segment, offset); this.#wantSync();',
+    replace: 'const reached = this.durableId.placeReached(segment, offset);',
+    caughtBy: named('unit/durability-modes', 'readAt makes an entry durable that nobody has synced, and waits for it'),
+  },
+  {
+    name: 'a blocking flush leaves out the length of a chunk that was flushed before',
+    file: 'engine/flush/flusher.ts',
+    find: 'if (flush.patch !== undefined) writeFullyBlocking(file, [flush.patch.bytes], flush.patch.offset);',
+    replace: '',
+    caughtBy: RANDOM,
+  },
+  {
+    name: 'a short blocking write is taken for a whole one',
+    file: 'files/transfer.ts',
+    find: 'const written = file.writeBlocking(rest, position); rest = dropBytes(rest, written);',
+    replace: 'const written = file.writeBlocking(rest, position); rest = [];',
+    caughtBy: RANDOM,
+  },
+  {
+    name: 'a blocking flush that failed is acknowledged',
+    file: 'engine/flush/flusher.ts',
+    find: 'catch (error) { this.#lifecycle.fail(error); return; }',
+    replace: 'catch (error) { for (const waiter of flush.waiters) waiter.committed(); this.#lifecycle.fail(error); return; }',
     caughtBy: RANDOM,
   },
 ];

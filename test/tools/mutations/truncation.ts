@@ -1,12 +1,12 @@
-import { crashes, RANDOM, type Mutation } from './mutation.js';
+import { crashes, named, RANDOM, type Mutation } from './mutation.js';
 
 /** What truncation drops too much of, or too little. */
 export const TRUNCATION: readonly Mutation[] = [
   {
     name: 'the log is cut before what names the place of the cut is durable',
     file: 'engine/write/rotation.ts',
-    find: '{ committed: () => linked.resolve(), failed: (error) => linked.reject(error) });',
-    replace: '{ committed: () => {}, failed: () => {} }); linked.resolve();',
+    find: 'this.#goOn(successor, { ...link, lastId: this.nextId - 1 }, { committed: resolve, failed: reject });',
+    replace: 'this.#goOn(successor, { ...link, lastId: this.nextId - 1 }, { committed: () => {}, failed: reject }); resolve();',
     caughtBy: RANDOM,
   },
   {
@@ -22,5 +22,61 @@ export const TRUNCATION: readonly Mutation[] = [
     find: '&& !isCutOff(segment, chain)',
     replace: '',
     caughtBy: crashes("the predecessor's log, cut and used"),
+  },
+  {
+    name: 'a truncation looks for its place in what is durable only',
+    file: 'engine/log/truncate.ts',
+    find: 'await queue.sync();',
+    replace: '',
+    caughtBy: named('crash/crash-interplay', 'a truncation drops what was committed before its place and is not durable yet (memory)'),
+  },
+  {
+    name: 'truncateBefore is not told that what it waits for was truncated',
+    file: 'engine/checkpoint/checkpointer.ts',
+    find: 'list.splice(0, Infinity, ...list.filter((segment) => !segments.has(segment))); } this.#settleReleased();',
+    replace: 'list.splice(0, Infinity, ...list.filter((segment) => !segments.has(segment))); }',
+    caughtBy: named('crash/crash-interplay', 'truncateBefore waits for ever when what it waits for is truncated to 0'),
+  },
+  {
+    name: 'entries that get the ids of a truncation count as released',
+    file: 'engine/checkpoint/checkpointer.ts',
+    find: 'this.#releasedBelow = Math.min(this.#releasedBelow, id + 1);',
+    replace: '',
+    caughtBy: named('unit/truncate', 'entries that get ids of a cut are checkpointed, though those ids had been released'),
+  },
+  {
+    name: 'a truncation takes damage for the end of a segment',
+    file: 'engine/log/truncate.ts',
+    find: 'if (entry === undefined && scanner.end < segment.durableEnd) throw damaged(segment, scanner.end, scanner.lastId);',
+    replace: '',
+    caughtBy: named('crash/crash-interplay', 'a cut takes damage for the end of a segment, and drops entries that were to stay (memory)'),
+  },
+  {
+    name: 'a truncated segment that could not be renamed is forgotten',
+    file: 'engine/log/truncate.ts',
+    find: 'checkpointer.discard(segment);',
+    replace: '',
+    caughtBy: named('crash/crash-interplay', 'a segment that was cut off but kept its name makes the log look damaged later'),
+  },
+  {
+    name: 'the durable id stays above a truncation',
+    file: 'engine/log/truncate.ts',
+    find: 'queue.durableId.set(id);',
+    replace: '',
+    caughtBy: named('unit/follow', 'the durable id is that of the last entry after reopening, and after a cut (memory)'),
+  },
+  {
+    name: 'iterators do not hear of a truncation',
+    file: 'engine/log/truncate.ts',
+    find: 'segments.cuts.push(id);',
+    replace: '',
+    caughtBy: named('unit/follow', 'a follower is told when the log is cut behind what it has, and goes on if it is not (memory)'),
+  },
+  {
+    name: 'a checkpoint of what is truncated goes on',
+    file: 'engine/log/truncate.ts',
+    find: 'await checkpointer.suspend(beyond);',
+    replace: '',
+    caughtBy: named('unit/truncate', 'a cut does not wait for a checkpoint that never ends, and gives it up if its entries are dropped'),
   },
 ];
