@@ -1,15 +1,14 @@
-import { ignoreRejection } from '../base/async.js';
 import { assertInternal } from '../base/assert.js';
+import { ignoreRejection } from '../base/async.js';
 import { show } from '../base/bytes.js';
 import { commitChannel, traced } from '../base/channels.js';
 import { assertChunkLength, chunkBytes } from '../model/entry.js';
 import type { ChunkData, ChunkRecord, CommitOptions, EntryId } from '../model/entry.js';
-import { isDurable } from '../model/options.js';
-import { CHUNK_OVERHEAD } from '../format/segment-format.js';
-import { WriteQueue, type OpenEntry } from '../engine/write/write-queue.js';
+import { isDurable, type SyncMode } from '../model/options.js';
+import { OpenEntry } from '../engine/write/open-entry.js';
 
 /**
- * Writes one entry, chunk by chunk. It has the log's only writing place from `beginEntry` until `commit`
+ * Writes one entry, chunk by chunk. It has the log's only write slot from `beginEntry` until `commit`
  * is called or `rollback` has resolved: other writers wait. Leaving its scope uncommitted rolls it back.
  *
  * @example
@@ -28,17 +27,18 @@ import { WriteQueue, type OpenEntry } from '../engine/write/write-queue.js';
  * console.log((await log.append('next')).id); // 2
  */
 export class EntryWriter implements AsyncDisposable {
-  readonly #log: WriteQueue;
   readonly #entry: OpenEntry;
-  #state: 'open' | 'broken' | 'committed' | 'rolled back' = 'open';
+  readonly #directory: string;
+  readonly #syncMode: SyncMode;
   /** A chunk is being written. */
   #isBusy = false;
 
   /** @internal */
-  constructor(log: WriteQueue, entry: OpenEntry) {
-    assertInternal(log instanceof WriteQueue, 'EntryWriter', 'log.beginEntry()');
-    this.#log = log;
+  constructor(entry: OpenEntry, directory: string, syncMode: SyncMode) {
+    assertInternal(entry instanceof OpenEntry, 'EntryWriter', 'log.beginEntry()');
     this.#entry = entry;
+    this.#directory = directory;
+    this.#syncMode = syncMode;
   }
 
   /** The id the entry will have. Ids of entries that are rolled back are skipped. */
@@ -59,11 +59,11 @@ export class EntryWriter implements AsyncDisposable {
     const bytes = chunkBytes(data);
     this.#assertWritable();
     assertChunkLength(bytes.length);
-    const { buffer, queue, maxPendingBytes } = this.#log;
-    if (queue.pendingBytes + CHUNK_OVERHEAD + bytes.length <= maxPendingBytes) return buffer.writeChunk(bytes);
-    const chunk = await this.beginChunk(bytes.length);
-    await chunk.write(bytes);
-    return chunk.finish();
+    if (this.#entry.hasRoomFor(bytes.length)) return this.#entry.writeChunk(bytes);
+    this.#isBusy = true;
+    const record = await this.#entry.writeInPieces(bytes);
+    this.#isBusy = false;
+    return record;
   }
 
   /**
@@ -75,18 +75,16 @@ export class EntryWriter implements AsyncDisposable {
   async beginChunk(length?: number): Promise<ChunkWriter> {
     if (length !== undefined) assertLength(length);
     this.#assertWritable();
+    this.#entry.beginChunk(length);
     this.#isBusy = true;
-    this.#log.buffer.beginChunk(length);
     return new ChunkWriter(length, {
-      write: (data) => this.#writePieces(data),
+      write: (data) => this.#entry.writeData(data),
       finish: () => {
-        this.#assertOpen();
+        const record = this.#entry.endChunk();
         this.#isBusy = false;
-        return this.#log.buffer.endChunk();
+        return record;
       },
-      break: () => {
-        if (this.#state === 'open') this.#state = 'broken';
-      },
+      break: () => this.#entry.break(),
     });
   }
 
@@ -98,38 +96,30 @@ export class EntryWriter implements AsyncDisposable {
    * Throws a TypeError, and changes nothing, if the entry is not open or a chunk is unfinished.
    */
   commit(options?: CommitOptions): Promise<EntryId> {
-    const describe = () => ({ directory: this.#log.directory, id: this.id });
+    const describe = () => ({ directory: this.#directory, id: this.id });
     return traced(commitChannel, describe, () => this.#commit(options));
   }
 
   #commit(options: CommitOptions | undefined): Promise<EntryId> {
     return new Promise((resolve, reject) => {
-      const durable = isDurable(options, this.#log.syncMode);
+      const durable = isDurable(options, this.#syncMode);
       this.#assertWritable();
-      this.#state = 'committed';
-      this.#log.commit(this.#entry, { committed: () => resolve(this.id), failed: reject }, durable);
+      this.#entry.commit({ committed: () => resolve(this.id), failed: reject }, durable);
     });
   }
 
-  /** @internal Completes the entry as one of a batch, of which all or none will be recovered, and begins the next. */
-  join(): void {
-    this.#assertWritable();
-    this.#log.join(this.#entry);
-  }
-
   /**
-   * Forgets the entry. Resolves when the next writer has the place; nothing of the entry is ever recovered.
+   * Forgets the entry. Resolves when the next writer has the write slot; nothing of the entry is ever recovered.
    * A TypeError if the entry was committed; otherwise idempotent.
    */
   async rollback(): Promise<void> {
-    if (this.#state === 'committed') throw new TypeError(`entry ${this.id} has been committed`);
-    this.#state = 'rolled back';
-    if (this.#log.isOpen(this.#entry)) await this.#log.rollback(this.#entry);
+    if (this.#entry.isCommitted) throw new TypeError(`entry ${this.id} has been committed`);
+    await this.#entry.rollback();
   }
 
   /** Rolls the entry back unless it has been committed. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#state !== 'committed') await this.rollback();
+    if (!this.#entry.isCommitted) await this.rollback();
   }
 
   async #writeStream(source: AsyncIterable<ChunkData>): Promise<ChunkRecord> {
@@ -138,13 +128,13 @@ export class EntryWriter implements AsyncDisposable {
     try {
       pieces = source[Symbol.asyncIterator]();
       for (;;) {
-        this.#assertOpen();
+        this.#entry.assertWritable();
         const next = await this.#unlessEnded(pieces.next());
         if (next.done === true) break;
         await chunk.write(next.value);
       }
     } catch (error) {
-      if (this.#state === 'open') this.#state = 'broken';
+      this.#entry.break();
       // Not waited for: a source that has stalled does not answer this either.
       ignoreRejection((async () => pieces?.return?.())());
       throw error;
@@ -156,44 +146,16 @@ export class EntryWriter implements AsyncDisposable {
   #unlessEnded<T>(piece: T | Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#entry.onEnded = () => {
-        if (this.#refusal !== undefined) reject(this.#refusal);
+        const { refusal } = this.#entry;
+        if (refusal !== undefined) reject(refusal);
       };
       Promise.resolve(piece).then(resolve, reject);
     });
   }
 
-  async #writePieces(data: Uint8Array): Promise<void> {
-    const { queue, maxPendingBytes, pieceBytes } = this.#log;
-    let from = 0;
-    do {
-      this.#assertOpen();
-      const piece = data.subarray(from, from + pieceBytes);
-      this.#log.buffer.writeChunkData(piece);
-      from += piece.length;
-      if (this.#log.buffer.pendingBytes >= pieceBytes) queue.spill();
-      // While this waits the log may fail or be shut down, or the entry be rolled back: hence the check above.
-      if (queue.pendingBytes + pieceBytes > maxPendingBytes) await queue.pendingAtMost(maxPendingBytes - pieceBytes);
-    } while (from < data.length);
-  }
-
   #assertWritable(): void {
-    this.#assertOpen();
+    this.#entry.assertWritable();
     if (this.#isBusy) throw new TypeError(`entry ${this.id} has a chunk that is not finished`);
-  }
-
-  #assertOpen(): void {
-    const refusal = this.#refusal;
-    if (refusal !== undefined) throw refusal;
-  }
-
-  /** Why nothing can be written to the entry, if so. */
-  get #refusal(): Error | undefined {
-    if (this.#state === 'committed' || this.#state === 'rolled back') {
-      return new TypeError(`entry ${this.id} has been ${this.#state}`);
-    }
-    const refusal = this.#entry.isComplete ? this.#log.failure : this.#log.refusal;
-    if (refusal !== undefined || this.#state !== 'broken') return refusal;
-    return new TypeError(`entry ${this.id} has an incomplete chunk and can only be rolled back`);
   }
 }
 

@@ -6,7 +6,7 @@ import { systemEnvironment, type Environment } from '../base/environment.js';
 import { WalError } from '../base/errors.js';
 import { show } from '../base/bytes.js';
 import { assertId, futureError, entryData, entryDataLength } from '../model/entry.js';
-import type { ChunkData, ChunkRecord, CommitOptions, CommittedEntry, EntryData, EntryId } from '../model/entry.js';
+import type { ChunkData, CommitOptions, CommittedEntry, EntryId } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
 import { directoryPath } from '../model/directory.js';
 import { isDurable, resolveOptions, signalOf, type WalOptions } from '../model/options.js';
@@ -66,6 +66,9 @@ export interface EntriesOptions {
   /** Ends the iteration with its reason. */
   readonly signal?: AbortSignal;
 }
+
+/** How many entries of a batch, or chunks of an entry, are looked at and encoded in one turn of the event loop. */
+const AT_ONCE_ITEMS = 4096;
 
 /**
  * A segmented write-ahead log. When a commit has resolved, its entry survives a crash of the process,
@@ -157,7 +160,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(await writer.commit()); // 1
    */
   async beginEntry(options: { signal?: AbortSignal } = {}): Promise<EntryWriter> {
-    return new EntryWriter(this.#log.writeQueue, await this.#log.writeQueue.begin(signalOf(options), false));
+    const { writeQueue, directory, options: { sync } } = this.#log;
+    return new EntryWriter(await writeQueue.begin(signalOf(options), false), directory.path, sync);
   }
 
   /**
@@ -180,12 +184,15 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
 
   #append(data: ChunkData | readonly ChunkData[], options?: CommitOptions): Promise<CommittedEntry> {
     return new Promise((resolve, reject) => {
-      const { writeQueue, options: { sync, maxPendingBytes } } = this.#log;
-      const entry = entryData(data);
-      const length = entryDataLength(entry);
+      const { writeQueue, options: { sync } } = this.#log;
       const durable = isDurable(options, sync);
-      if (length <= maxPendingBytes) writeQueue.append(entry, length, durable, resolve, reject);
-      else resolve(this.#appendLarge([entry], options).then(([appended]) => appended));
+      if (isLong(data)) {
+        const copy = (data as readonly ChunkData[]).slice();
+        resolve(writeQueue.appendLarge([copy], durable).then(([entry]) => entry));
+      } else {
+        const entry = entryData(data);
+        writeQueue.append(entry, entryDataLength(entry), durable, resolve, reject);
+      }
     });
   }
 
@@ -208,15 +215,13 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   #appendBatch(
     entries: readonly (ChunkData | readonly ChunkData[])[], options?: CommitOptions,
   ): Promise<readonly CommittedEntry[]> {
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       if (!Array.isArray(entries)) throw new TypeError(`a batch must be an array of entries, not ${show(entries)}`);
-      const batch = Array.from(entries, entryData);
-      const length = batch.reduce((sum, entry) => sum + entryDataLength(entry), 0);
-      const durable = isDurable(options, this.#log.options.sync);
-      if (batch.length === 0) resolve([]);
-      else if (length <= this.#log.options.maxPendingBytes) {
-        this.#log.writeQueue.appendBatch(batch, length, durable, resolve, reject);
-      } else resolve(this.#appendLarge(batch, options));
+      const { writeQueue, options: { sync } } = this.#log;
+      const durable = isDurable(options, sync);
+      if (entries.length === 0) resolve([]);
+      else if (isLong(entries) || entries.some(isLong)) resolve(writeQueue.appendLarge(entries.slice(), durable));
+      else resolve(writeQueue.appendBatch(Array.from(entries, entryData), durable));
     });
   }
 
@@ -424,24 +429,6 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     await this.shutdown();
   }
 
-  /** Writes entries that are too much to be pending at once, as one unit. */
-  async #appendLarge(batch: readonly EntryData[], options: CommitOptions | undefined): Promise<CommittedEntry[]> {
-    const writer = new EntryWriter(this.#log.writeQueue, await this.#log.writeQueue.begin(undefined, true));
-    try {
-      const written: CommittedEntry[] = [];
-      for (const [i, data] of batch.entries()) {
-        if (i > 0) writer.join();
-        const chunks: ChunkRecord[] = [];
-        for (const chunk of data instanceof Uint8Array ? [data] : data) chunks.push(await writer.writeChunk(chunk));
-        written.push({ id: writer.id, chunks });
-      }
-      await writer.commit(options);
-      return written;
-    } finally {
-      await writer[Symbol.asyncDispose]();
-    }
-  }
-
   /** Emits from a microtask of its own: a listener that throws must not break off what the log is doing. */
   #report<Name extends keyof WalEvents>(name: Name, ...details: WalEvents[Name]): void {
     queueMicrotask(() => {
@@ -459,6 +446,10 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     const message = `${what} and keeps its space: ${error.message}. Listen to 'checkpointFailed' for more`;
     process.emitWarning(message, { code: 'WAL_CHECKPOINT_FAILED' });
   }
+}
+
+function isLong(data: unknown): boolean {
+  return Array.isArray(data) && data.length > AT_ONCE_ITEMS;
 }
 
 function goneError({ segmentId, offset }: LogPosition): WalError {

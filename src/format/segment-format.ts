@@ -38,6 +38,8 @@ import type { ChunkChecksum, Format } from './format.js';
 export const FORMAT_VERSION = 1;
 export const MAX_VERSION_INFO_LENGTH = 255;
 export const MAX_CHUNK_LENGTH = 0xffff_ffff;
+/** One above it could not be told from the next, and a log needs a next id. */
+export const MAX_ENTRY_ID = Number.MAX_SAFE_INTEGER - 1;
 
 export const ENTRY_MARKER = 1;
 export const CHUNK_MARKER = 2;
@@ -227,13 +229,34 @@ export function encodeChunkHeader(target: Buffer, at: number, length: number): v
   writeU32(target, length, at + 1);
 }
 
-/** Writes a whole chunk at `at`, to stand at `offset` of its segment. Returns its CRC. */
+/**
+ * Writes a whole chunk at `at`, to stand at `offset` of its segment. Returns its CRC. What is checksummed are the bytes
+ * that have been copied: another thread may be changing `data` in shared memory.
+ */
 export function encodeChunk(target: Buffer, at: number, data: Uint8Array, seed: number, offset: number): number {
-  encodeChunkHeader(target, at, data.length);
-  target.set(data, at + CHUNK_HEADER_LENGTH);
-  const crc = CHUNK_CHECKSUM.update(CHUNK_CHECKSUM.begin(data.length, seed, offset), data);
-  writeU32(target, crc, at + CHUNK_HEADER_LENGTH + data.length);
+  const { length } = data;
+  encodeChunkHeader(target, at, length);
+  const crc = copyAndUpdate(CHUNK_CHECKSUM.begin(length, seed, offset), data, target, at + CHUNK_HEADER_LENGTH);
+  writeU32(target, crc, at + CHUNK_HEADER_LENGTH + length);
   return crc;
+}
+
+/** Data up to this length is copied twice, since a view of the target costs more. */
+const SCRATCH_LENGTH = 511;
+const scratch = Buffer.alloc(SCRATCH_LENGTH);
+const scratchOf: (Buffer | undefined)[] = [];
+
+/** Copies `data` to `at` of `target`, and returns the chunk's checksum `crc` updated with what was copied. */
+export function copyAndUpdate(crc: number, data: Uint8Array, target: Buffer, at: number): number {
+  const { length } = data;
+  if (length > SCRATCH_LENGTH) {
+    target.set(data, at);
+    return CHUNK_CHECKSUM.update(crc, new Uint8Array(target.buffer, target.byteOffset + at, length));
+  }
+  const copy = (scratchOf[length] ??= scratch.subarray(0, length));
+  copy.set(data);
+  target.set(copy, at);
+  return CHUNK_CHECKSUM.update(crc, copy);
 }
 
 export function decodeChunkLength(source: Buffer, at: number): number {

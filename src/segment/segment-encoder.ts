@@ -1,7 +1,6 @@
 import { assert } from '../base/assert.js';
 import { writeU32 } from '../base/bytes.js';
 import { crc32Combine } from '../base/crc32.js';
-import type { WalError } from '../base/errors.js';
 import type { ChunkRecord } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
 import * as format from '../format/segment-format.js';
@@ -12,7 +11,7 @@ import type { Segment } from './segment.js';
 export interface CommitWaiter {
   /** The entry is as safe as was asked for. */
   committed(): void;
-  failed(error: WalError): void;
+  failed(error: unknown): void;
 }
 
 /** Bytes on their way to the disk, in one write. */
@@ -77,7 +76,7 @@ export class SegmentEncoder {
   /** The chain behind the last complete entry. */
   chain: number;
   readonly #pool: BlockPool;
-  #blocks: Buffer[] = [];
+  #blocks: Buffer[];
   /** How many bytes of each block but the last are used. */
   #lengths: number[] = [];
   #used = 0;
@@ -99,9 +98,11 @@ export class SegmentEncoder {
   #entryChain = 0;
   #chunk: OpenChunk | undefined;
 
+  /** If there is no memory for a block it throws, and the segment is as it was: the first link always has room. */
   constructor(segment: Segment, pool: BlockPool, offset: number, chain: number) {
     this.segment = segment;
     this.#pool = pool;
+    this.#blocks = [pool.acquire()];
     segment.activate(offset);
     this.chain = chain;
     this.#flushOffset = offset;
@@ -210,15 +211,16 @@ export class SegmentEncoder {
     const chunk = this.#openChunk();
     const room = chunk.length ?? format.MAX_CHUNK_LENGTH;
     assert(chunk.written + data.length <= room, 'a chunk takes no more than its length');
-    chunk.crc = format.CHUNK_CHECKSUM.update(chunk.crc, data);
-    chunk.written += data.length;
-    for (let from = 0; from < data.length;) {
+    const { length } = data;
+    for (let from = 0; from < length;) {
       const at = this.#reserve(1);
-      const count = Math.min(data.length - from, this.#pool.blockBytes - at);
-      this.#block().set(from === 0 && count === data.length ? data : data.subarray(from, from + count), at);
+      const count = Math.min(length - from, this.#pool.blockBytes - at);
+      const piece = from === 0 && count === length ? data : data.subarray(from, from + count);
+      chunk.crc = format.copyAndUpdate(chunk.crc, piece, this.#block(), at);
       this.#advance(count);
       from += count;
     }
+    chunk.written += length;
   }
 
   endChunk(): ChunkRecord {
@@ -247,7 +249,7 @@ export class SegmentEncoder {
   }
 
   /** Ends the open entry and begins the next of its batch, which has the id `nextId`. */
-  joinEntry(nextId: number): void {
+  continueBatch(nextId: number): void {
     this.#writeEnd(format.JOIN_MARKER);
     this.#joined++;
     this.beginEntry(nextId);

@@ -5,7 +5,8 @@ import { checkpointedName, parseSegmentName, segmentName } from '../../format/fi
 import type { BlockPool } from '../../segment/block-pool.js';
 import type { Segment } from '../../segment/segment.js';
 import { SegmentEncoder } from '../../segment/segment-encoder.js';
-import { drawNonce, type Rotation } from '../write/rotation.js';
+import { writeLink } from '../write/link.js';
+import type { Rotation } from '../write/rotation.js';
 import type { Flusher } from '../flush/flusher.js';
 import type { LogDirectory } from '../directory/log-directory.js';
 import type { RecoveredLog } from '../recover/recovery.js';
@@ -51,7 +52,7 @@ async function renameSpares({ spares }: RecoveredLog, { directory }: ContinuePar
 
 /** Writes the link with which the log goes on. When it is durable everything recovered is proven durable too. */
 export function writeOpeningLink(
-  { buffer, nextId }: Rotation, log: RecoveredLog, flusher: Flusher, environment: Environment,
+  { encoder, nextId }: Rotation, log: RecoveredLog, flusher: Flusher, environment: Environment,
 ): Promise<void> {
   const link = {
     previousSegmentId: log.segments.at(-1)?.segmentId ?? 0,
@@ -59,10 +60,7 @@ export function writeOpeningLink(
     previousChain: log.chain,
     lastId: nextId - 1,
   };
-  return new Promise((resolve, reject) => {
-    buffer.writeLink(link, drawNonce(environment), { committed: resolve, failed: reject });
-    flusher.request();
-  });
+  return writeLink(encoder, link, environment, flusher);
 }
 
 /** A segment without entries always goes on: its successor could not have a name of its own. */

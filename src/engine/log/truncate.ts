@@ -1,9 +1,9 @@
 import { WalError } from '../../base/errors.js';
 import type { EntryId } from '../../model/entry.js';
-import type { Link } from '../../format/segment-format.js';
 import { damaged } from '../../segment/segment-reader.js';
 import { RecordScanner } from '../../segment/record-scanner.js';
 import type { Segment } from '../../segment/segment.js';
+import type { LogEnd } from '../write/link.js';
 import type { Rotation } from '../write/rotation.js';
 import type { Checkpointer } from '../checkpoint/checkpointer.js';
 import type { Flusher } from '../flush/flusher.js';
@@ -24,7 +24,7 @@ interface CutPlace {
   /** The segment it ends in; undefined if nothing of what is still there remains. */
   readonly segment: Segment | undefined;
   readonly lastId: EntryId;
-  readonly link: Omit<Link, 'lastId'>;
+  readonly link: LogEnd;
 }
 
 /**

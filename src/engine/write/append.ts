@@ -1,25 +1,21 @@
 import type { WalError } from '../../base/errors.js';
+import { entryDataLength } from '../../model/entry.js';
 import type { ChunkRecord, CommittedEntry, EntryData } from '../../model/entry.js';
-import type { CommitWaiter, SegmentEncoder } from '../../segment/segment-encoder.js';
+import type { CommitWaiter, Savepoint, SegmentEncoder } from '../../segment/segment-encoder.js';
+import type { Rotation } from './rotation.js';
 
-/** Somebody who wants the writer's place. */
+/** Something that waits in line for the write slot. */
 export interface Request {
   /** The bytes it will write at least. */
   readonly length: number;
   /** Whether it is carried out although the log is being shut down: it needs nothing more from its caller. */
   readonly isComplete: boolean;
-  start(): void;
-  refuse(error: WalError): void;
-}
-
-/** Where an append is written when its turn has come. */
-export interface AppendTarget {
-  write(append: EntryAppend | BatchAppend): void;
-}
-
-/** Where ids come from. */
-export interface IdSource {
-  nextId: number;
+  /**
+   * Its turn has come: writes to the active segment. If it throws, whatever it has written is forgotten, back to
+   * `savepoint`, and it is refused with the error.
+   */
+  writeTo(rotation: Rotation, savepoint: Savepoint): void;
+  refuse(error: unknown): void;
 }
 
 /** Stands in for data that has been copied, so that it can be collected while the entries are on their way. */
@@ -29,18 +25,17 @@ const NO_ENTRIES: readonly EntryData[] = [];
 /** What both kinds of append have in common: they need nothing more from their caller, and are never given up. */
 abstract class Append<Result> implements Request, CommitWaiter {
   constructor(
-    readonly target: AppendTarget,
     readonly length: number,
     readonly isDurable: boolean,
     readonly resolve: (result: Result) => void,
-    readonly reject: (error: WalError) => void,
+    readonly reject: (error: unknown) => void,
   ) {}
 
   get isComplete(): boolean {
     return true;
   }
 
-  abstract start(): void;
+  abstract writeTo(rotation: Rotation): void;
 
   abstract committed(): void;
 
@@ -48,8 +43,14 @@ abstract class Append<Result> implements Request, CommitWaiter {
     this.reject(error);
   }
 
-  refuse(error: WalError): void {
+  refuse(error: unknown): void {
     this.reject(error);
+  }
+
+  /** The room that was asked for is the room that is taken. */
+  protected assertLength(length: number): void {
+    if (length === this.length) return;
+    throw new RangeError(`the data of an append changed before it was written: ${length} bytes, not ${this.length}`);
   }
 }
 
@@ -60,23 +61,21 @@ export class EntryAppend extends Append<CommittedEntry> {
   #chunks: readonly ChunkRecord[] = [];
 
   constructor(
-    target: AppendTarget, data: EntryData, length: number, isDurable: boolean,
-    resolve: (entry: CommittedEntry) => void, reject: (error: WalError) => void,
+    data: EntryData, length: number, isDurable: boolean,
+    resolve: (entry: CommittedEntry) => void, reject: (error: unknown) => void,
   ) {
-    super(target, length, isDurable, resolve, reject);
+    super(length, isDurable, resolve, reject);
     this.#data = data;
   }
 
-  start(): void {
-    this.target.write(this);
-  }
-
-  encode(buffer: SegmentEncoder, ids: IdSource): void {
-    this.#id = ids.nextId++;
-    buffer.beginEntry(this.#id);
-    this.#chunks = encodeChunks(buffer, this.#data);
+  writeTo(rotation: Rotation): void {
+    this.assertLength(entryDataLength(this.#data));
+    const { encoder } = rotation;
+    this.#id = rotation.takeId();
+    encoder.beginEntry(this.#id);
+    this.#chunks = encodeChunks(encoder, this.#data);
     this.#data = NO_CHUNKS;
-    buffer.endEntry(this.#id, this, this.isDurable);
+    encoder.endEntry(this.#id, this, this.isDurable);
   }
 
   committed(): void {
@@ -90,29 +89,27 @@ export class BatchAppend extends Append<readonly CommittedEntry[]> {
   #entries: readonly CommittedEntry[] = [];
 
   constructor(
-    target: AppendTarget, data: readonly EntryData[], length: number, isDurable: boolean,
-    resolve: (entries: readonly CommittedEntry[]) => void, reject: (error: WalError) => void,
+    data: readonly EntryData[], length: number, isDurable: boolean,
+    resolve: (entries: readonly CommittedEntry[]) => void, reject: (error: unknown) => void,
   ) {
-    super(target, length, isDurable, resolve, reject);
+    super(length, isDurable, resolve, reject);
     this.#data = data;
   }
 
-  start(): void {
-    this.target.write(this);
-  }
-
-  encode(buffer: SegmentEncoder, ids: IdSource): void {
-    let id = ids.nextId++;
-    buffer.beginEntry(id);
+  writeTo(rotation: Rotation): void {
+    this.assertLength(batchLength(this.#data));
+    const { encoder } = rotation;
+    let id = rotation.takeId();
+    encoder.beginEntry(id);
     this.#entries = this.#data.map((data, i) => {
       if (i > 0) {
-        id = ids.nextId++;
-        buffer.joinEntry(id);
+        id = rotation.takeId();
+        encoder.continueBatch(id);
       }
-      return { id, chunks: encodeChunks(buffer, data) };
+      return { id, chunks: encodeChunks(encoder, data) };
     });
     this.#data = NO_ENTRIES;
-    buffer.endEntry(id, this, this.isDurable);
+    encoder.endEntry(id, this, this.isDurable);
   }
 
   committed(): void {
@@ -120,6 +117,11 @@ export class BatchAppend extends Append<readonly CommittedEntry[]> {
   }
 }
 
-function encodeChunks(buffer: SegmentEncoder, data: EntryData): readonly ChunkRecord[] {
-  return data instanceof Uint8Array ? [buffer.writeChunk(data)] : data.map((bytes) => buffer.writeChunk(bytes));
+/** The bytes that the entries of a batch take. */
+export function batchLength(batch: readonly EntryData[]): number {
+  return batch.reduce((sum, entry) => sum + entryDataLength(entry), 0);
+}
+
+function encodeChunks(encoder: SegmentEncoder, data: EntryData): readonly ChunkRecord[] {
+  return data instanceof Uint8Array ? [encoder.writeChunk(data)] : data.map((bytes) => encoder.writeChunk(bytes));
 }

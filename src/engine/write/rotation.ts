@@ -1,14 +1,16 @@
+import { assert } from '../../base/assert.js';
 import { deferred, ignoreRejection, type Deferred } from '../../base/async.js';
 import type { Environment } from '../../base/environment.js';
-import { toWalError, type WalError } from '../../base/errors.js';
+import { toWalError, WalError } from '../../base/errors.js';
 import type { EntryId } from '../../model/entry.js';
 import type { ResolvedOptions } from '../../model/options.js';
-import { MARK_LENGTH, type Link } from '../../format/segment-format.js';
+import { MARK_LENGTH, MAX_ENTRY_ID, type Link } from '../../format/segment-format.js';
 import type { BlockPool } from '../../segment/block-pool.js';
 import type { Segment } from '../../segment/segment.js';
 import { SegmentEncoder, type CommitWaiter } from '../../segment/segment-encoder.js';
 import type { Flusher } from '../flush/flusher.js';
 import type { SpareFiles } from '../directory/spare-files.js';
+import { drawNonce, endOf, type LogEnd } from './link.js';
 
 export interface RotationEvents {
   /** The segment is full, durable to its end, and followed by a successor whose link is durable. */
@@ -28,13 +30,19 @@ export interface RotationParts {
   readonly events: RotationEvents;
 }
 
+/** The beginning of a segment: with this in hand nothing keeps the log from continuing there. */
+interface Start {
+  readonly encoder: SegmentEncoder;
+  readonly nonce: number;
+}
+
 /**
  * The segment that entries are written to, and its change for the next one. The successor is prepared
  * in the background from the moment the segment holds `checkpointAfterBytes`; until it is ready entries
  * go into the space that is left, so a commit waits only if that runs out.
  */
 export class Rotation {
-  buffer: SegmentEncoder;
+  #encoder: SegmentEncoder;
   /** The id of the next entry. */
   nextId: EntryId;
   readonly #parts: RotationParts;
@@ -46,16 +54,29 @@ export class Rotation {
   /** Settles when the segment closed last has been handed over. */
   #sealing: Deferred<void> | undefined;
 
-  constructor(parts: RotationParts, buffer: SegmentEncoder, nextId: EntryId) {
+  constructor(parts: RotationParts, encoder: SegmentEncoder, nextId: EntryId) {
     this.#parts = parts;
-    this.buffer = buffer;
+    this.#encoder = encoder;
     this.nextId = nextId;
-    parts.queue.add(buffer);
+    parts.queue.add(encoder);
     parts.pool.replenish();
   }
 
+  /** Of the active segment. */
+  get encoder(): SegmentEncoder {
+    return this.#encoder;
+  }
+
   get segment(): Segment {
-    return this.buffer.segment;
+    return this.#encoder.segment;
+  }
+
+  /** Takes the next id. Throws `WAL_OUT_OF_RANGE` when none is left: one above could not be told from the next. */
+  takeId(): EntryId {
+    if (this.nextId > MAX_ENTRY_ID) {
+      throw new WalError('WAL_OUT_OF_RANGE', `the log has given out its last entry id, ${MAX_ENTRY_ID}`);
+    }
+    return this.nextId++;
   }
 
   /**
@@ -73,8 +94,10 @@ export class Rotation {
   makeRoom(length: number): boolean {
     if (this.isEmpty) return true;
     if (this.#successor !== undefined) {
-      this.#change(this.#successor);
-      return true;
+      const failure = this.#change(this.#successor);
+      if (failure === undefined || this.fits(length)) return true;
+      queueMicrotask(() => this.#parts.events.onSuccessor(failure));
+      return false;
     }
     if (this.fits(length)) return true;
     this.#prepareSuccessor();
@@ -83,13 +106,14 @@ export class Rotation {
 
   /** Whether an entry of `length` bytes can begin without the next segment. */
   fits(length: number): boolean {
-    return this.isEmpty || this.buffer.offset + MARK_LENGTH + length <= this.#parts.options.preallocateBytes;
+    return this.isEmpty || this.#encoder.offset + MARK_LENGTH + length <= this.#parts.options.preallocateBytes;
   }
 
   /** To be called between entries: closes the segment if it is full and its successor is ready. */
   changeIfFull(): void {
     if (this.isEmpty) return;
-    const isFull = this.buffer.offset >= this.#parts.options.checkpointAfterBytes;
+    const isFull = this.#encoder.offset >= this.#parts.options.checkpointAfterBytes;
+    // If it cannot be done now, the segment is written to while there is room in it.
     if (this.#successor !== undefined) this.#change(this.#successor);
     else if (isFull && !this.#hasFailed) this.#prepareSuccessor();
   }
@@ -100,23 +124,33 @@ export class Rotation {
   }
 
   /**
-   * Goes on behind `link`, where the log has been cut: entries above `lastId` are no part of it from the moment this
-   * resolves. Nobody may write meanwhile, and all that was written must be durable. If no segment can be had it
-   * rejects, and nothing has changed.
+   * Continues after `end`, where the log has been truncated: entries above `lastId` are no part of it from the moment
+   * this resolves. Nothing may be written meanwhile, and all that was written must be durable. If no segment can be had
+   * it rejects, and nothing has changed.
    */
-  async cut(link: Omit<Link, 'lastId'>, lastId: EntryId): Promise<void> {
+  async cut(end: LogEnd, lastId: EntryId): Promise<void> {
     const { pool } = this.#parts;
     await this.#preparation;
     const unused = this.#successor;
     // Whatever comes of it, its file is closed.
     this.#successor = undefined;
     if (unused !== undefined) await pool.giveBack(unused);
+    assert(this.#encoder.pendingBytes === 0, 'a log is truncated when all of it has been flushed');
     // Above every segment that is there, so that the next opening knows it for the newest.
-    const successor = await pool.prepare(Math.max(this.segment.segmentId, lastId) + 1);
-    this.nextId = Math.max(lastId + 1, successor.segmentId);
-    await new Promise<void>((resolve, reject) => {
-      this.#goOn(successor, { ...link, lastId: this.nextId - 1 }, { committed: resolve, failed: reject });
-    });
+    const successor = await this.#prepare(Math.max(this.segment.segmentId, lastId) + 1);
+    const nextId = Math.max(lastId + 1, successor.segmentId);
+    let start: Start;
+    try {
+      start = this.#start(successor);
+    } catch (error) {
+      await pool.giveBack(successor).catch(() => undefined);
+      throw error;
+    }
+    const linked = deferred();
+    const link = { ...end, lastId: nextId - 1 };
+    this.#continueIn(start, link, { committed: () => linked.resolve(), failed: (error) => linked.reject(error) });
+    this.nextId = nextId;
+    await linked.promise;
   }
 
   /** Closes the segment, and a successor that was not needed: the next opening takes it for a spare file. */
@@ -130,7 +164,7 @@ export class Rotation {
     if (this.#preparing || this.#successor !== undefined) return;
     this.#preparing = true;
     const segmentId = Math.max(this.nextId, this.segment.segmentId + 1);
-    this.#preparation = this.#parts.pool.prepare(segmentId).then(
+    this.#preparation = this.#prepare(segmentId).then(
       (segment) => {
         this.#preparing = this.#hasFailed = false;
         this.#successor = segment;
@@ -144,45 +178,53 @@ export class Rotation {
     );
   }
 
-  #change(successor: Segment): void {
-    const closed = this.buffer;
+  async #prepare(segmentId: number): Promise<Segment> {
+    if (Number.isSafeInteger(segmentId)) return this.#parts.pool.prepare(segmentId);
+    throw new WalError('WAL_OUT_OF_RANGE', 'the log has given out its last entry id, and no segment can follow');
+  }
+
+  /** Continues in `successor`. Returns what was wrong if that cannot be done now; then nothing has changed. */
+  #change(successor: Segment): WalError | undefined {
+    const { segment: closed } = this;
+    let start: Start;
+    try {
+      start = this.#start(successor);
+    } catch (error) {
+      return toWalError(error, `segment ${successor.segmentId} cannot be begun`);
+    }
     const sealing = deferred();
     ignoreRejection(sealing.promise);
     this.#successor = undefined;
     this.#sealing = sealing;
-    const link = {
-      previousSegmentId: closed.segment.segmentId,
-      previousEnd: closed.offset,
-      previousChain: closed.chain,
-      lastId: this.nextId - 1,
-    };
-    this.#goOn(successor, link, {
+    const link = { ...endOf(this.#encoder), lastId: this.nextId - 1 };
+    this.#continueIn(start, link, {
       // Only now may the closed segment go: the highest id and the place where it ended are on record elsewhere.
       committed: () => {
-        closed.segment.seal();
-        this.#parts.events.onSealed(closed.segment);
+        closed.seal();
+        this.#parts.events.onSealed(closed);
         sealing.resolve();
       },
       failed: (error) => sealing.reject(error),
     });
+    return undefined;
   }
 
-  /** Writes to `successor` from now on. */
-  #goOn(successor: Segment, link: Link, waiter: CommitWaiter): void {
-    const { queue, pool, blocks, environment, events } = this.#parts;
+  /** Takes the memory that the change to `successor` needs. Throws if there is none. */
+  #start(successor: Segment): Start {
+    const { blocks, environment } = this.#parts;
+    const nonce = drawNonce(environment);
+    return { nonce, encoder: new SegmentEncoder(successor, blocks, successor.start, 0) };
+  }
+
+  /** Writes to the segment of `encoder` from now on. */
+  #continueIn({ encoder, nonce }: Start, link: Link, waiter: CommitWaiter): void {
+    const { queue, pool, events } = this.#parts;
     this.segment.leave();
-    this.buffer = new SegmentEncoder(successor, blocks, successor.start, 0);
-    queue.add(this.buffer);
-    this.buffer.writeLink(link, drawNonce(environment), waiter);
+    encoder.writeLink(link, nonce, waiter);
+    this.#encoder = encoder;
+    queue.add(encoder);
     queue.request();
-    events.onChanged(successor);
+    events.onChanged(encoder.segment);
     pool.replenish();
   }
-}
-
-/** Four bytes that nobody can foresee, for a link. */
-export function drawNonce(environment: Environment): number {
-  const bytes = Buffer.alloc(4);
-  environment.randomFill(bytes);
-  return bytes.readUInt32LE(0);
 }

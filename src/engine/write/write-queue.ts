@@ -2,30 +2,20 @@ import { offAbort, onAbort } from '../../base/abort.js';
 import { assert } from '../../base/assert.js';
 import { deferred, type Deferred } from '../../base/async.js';
 import type { Environment } from '../../base/environment.js';
-import { WalError } from '../../base/errors.js';
+import type { WalError } from '../../base/errors.js';
+import { TurnBudget } from '../../base/turns.js';
+import { entryLength } from '../../format/segment-format.js';
+import type { ChunkData, CommittedEntry, EntryData } from '../../model/entry.js';
+import type { ResolvedOptions } from '../../model/options.js';
 import { closedError, type Lifecycle } from '../directory/lifecycle.js';
 import type { LogDirectory } from '../directory/log-directory.js';
-import type { CommittedEntry, EntryData, EntryId } from '../../model/entry.js';
-import type { ResolvedOptions, SyncMode } from '../../model/options.js';
-import { entryLength } from '../../format/segment-format.js';
-import type { CommitWaiter, Savepoint, SegmentEncoder } from '../../segment/segment-encoder.js';
-import { drawNonce, type Rotation } from './rotation.js';
-import { BatchAppend, EntryAppend, type AppendTarget, type Request } from './append.js';
-import { Line } from './line.js';
 import type { Flusher } from '../flush/flusher.js';
-
-/** The entry that has the writer's place. */
-export interface OpenEntry {
-  /** Of the entry that is being written; in a batch the one before it is complete. */
-  id: EntryId;
-  readonly savepoint: Savepoint;
-  /** Whether it is written to its end although the log is being shut down: it needs nothing more from its caller. */
-  readonly isComplete: boolean;
-  /** Settles when the entry has been rolled back, once that has begun. */
-  rollback?: Promise<void>;
-  /** Called when the entry is rolled back or the log has failed, for a writer that waits for something else. */
-  onEnded?: () => void;
-}
+import { batchLength, BatchAppend, EntryAppend, type Request } from './append.js';
+import { appendLarge } from './large-append.js';
+import { Line } from './line.js';
+import { endOf, writeLink } from './link.js';
+import { AT_ONCE_BYTES, OpenEntry } from './open-entry.js';
+import type { Rotation } from './rotation.js';
 
 export interface WriteQueueParts {
   readonly lifecycle: Lifecycle;
@@ -37,105 +27,96 @@ export interface WriteQueueParts {
 const EMPTY_ENTRY_LENGTH = entryLength(0, 0);
 
 /**
- * The one place from which entries are written. Whoever wants to write queues here; an entry keeps the
- * place until it is committed or rolled back, and then the next in line has it.
+ * The one place from which entries are written. How an entry gets to the disk:
+ *
+ * 1. Everything that wants to write is a request: a whole entry, a batch, the beginning of an entry in pieces, a task
+ *    that needs the log to stand still. There is one write slot. A request that finds it free, nobody in line and room
+ *    left is carried out in the call that brings it; otherwise it waits in line. First come, first served.
+ * 2. Room means two things: less than `maxPendingBytes` is on its way to the disk, and the active segment can take the
+ *    entry, or its successor is ready. `pump` is called whenever either may have come about.
+ * 3. The request encodes itself into the active segment's memory. Its id and its place are final from then on, but
+ *    for one thing: whatever is thrown while it is encoded, the encoder is rewound to where the request began, the id
+ *    is taken back, and that request alone is refused.
+ * 4. An entry in pieces keeps the slot until it is committed or rolled back; parts of it may be flushed before that.
+ *    A flush that has part of an entry which is rolled back must land before the slot is free again.
+ * 5. The flusher takes everything encoded at the end of the tick, one flush at a time, and calls the waiters of the
+ *    entries that are complete in it. The memory is free then, and `pump` lets the next in line write.
+ * 6. If the log fails, every request in line is refused, and nothing is written any more.
  */
-export class WriteQueue implements AppendTarget {
-  readonly #lifecycle: Lifecycle;
-  readonly #active: Rotation;
-  readonly #queue: Flusher;
-  readonly #maxPendingBytes: number;
-  readonly #pieceBytes: number;
-  readonly syncMode: SyncMode;
-  readonly directory: string;
-  readonly #environment: Environment;
+export class WriteQueue {
+  readonly #parts: WriteQueueParts;
+  readonly #rotation: Rotation;
+  readonly #flusher: Flusher;
   readonly #line = new Line<Request>();
   #open: OpenEntry | undefined;
-  /** What has the place instead of an entry. */
+  /** What has the slot instead of an entry. */
   #task: Promise<void> | undefined;
+  /** A request is being carried out, which may call back into this. */
+  #isWriting = false;
+  /** Those in line have had their share of this turn of the event loop. */
+  #isResting = false;
   /** Everything is written: a segment that is ready only now is not changed to. */
   #isFinished = false;
   #idle: Deferred<void> | undefined;
 
-  constructor({ lifecycle, directory, environment, options }: WriteQueueParts, active: Rotation, queue: Flusher) {
-    this.#lifecycle = lifecycle;
-    lifecycle.onFailed((error) => this.#stop(error));
-    const { maxPendingBytes, bufferBytes, sync } = options;
-    this.directory = directory.path;
-    this.#environment = environment;
-    this.syncMode = sync;
-    this.#active = active;
-    this.#queue = queue;
-    this.#maxPendingBytes = maxPendingBytes;
-    this.#pieceBytes = bufferBytes;
+  constructor(parts: WriteQueueParts, rotation: Rotation, flusher: Flusher) {
+    this.#parts = parts;
+    this.#rotation = rotation;
+    this.#flusher = flusher;
+    parts.lifecycle.onFailed((error) => this.#stop(error));
   }
 
-  get buffer(): SegmentEncoder {
-    return this.#active.buffer;
-  }
-
-  get queue(): Flusher {
-    return this.#queue;
-  }
-
-  get maxPendingBytes(): number {
-    return this.#maxPendingBytes;
-  }
-
-  /** How much of a chunk is written at once, and from how much on memory is freed by writing an open entry out. */
-  get pieceBytes(): number {
-    return this.#pieceBytes;
-  }
-
+  /** How many requests are in line. */
   get waiting(): number {
     return this.#line.size;
-  }
-
-  /** Why nothing more can be written, once the log has failed. */
-  get failure(): WalError | undefined {
-    return this.#lifecycle.failure;
-  }
-
-  /** Why nothing new can be written, if so. */
-  get refusal(): WalError | undefined {
-    return this.#lifecycle.refusal;
   }
 
   /** Writes an entry in its turn. Calls one of the two when it is as safe as was asked for, or cannot be. */
   append(
     data: EntryData, length: number, isDurable: boolean,
-    resolve: (entry: CommittedEntry) => void, reject: (error: WalError) => void,
+    resolve: (entry: CommittedEntry | Promise<CommittedEntry>) => void, reject: (error: unknown) => void,
   ): void {
-    this.#submit(new EntryAppend(this, data, length, isDurable, resolve, reject));
+    if (length <= AT_ONCE_BYTES && length <= this.#parts.options.maxPendingBytes) {
+      this.#submit(new EntryAppend(data, length, isDurable, resolve, reject));
+    } else resolve(this.appendLarge([data], isDurable).then(([entry]) => entry));
   }
 
   /** Writes entries, of which all or none will be found after a crash. */
-  appendBatch(
-    data: readonly EntryData[], length: number, isDurable: boolean,
-    resolve: (entries: readonly CommittedEntry[]) => void, reject: (error: WalError) => void,
-  ): void {
-    this.#submit(new BatchAppend(this, data, length, isDurable, resolve, reject));
+  appendBatch(batch: readonly EntryData[], isDurable: boolean): Promise<readonly CommittedEntry[]> {
+    return new Promise((resolve, reject) => {
+      const length = batchLength(batch);
+      if (length <= AT_ONCE_BYTES && length <= this.#parts.options.maxPendingBytes) {
+        this.#submit(new BatchAppend(batch, length, isDurable, resolve, reject));
+      } else resolve(this.appendLarge(batch, isDurable));
+    });
   }
 
-  /** Waits for the writer's place and takes it. See `OpenEntry.isComplete`. */
+  /** As `appendBatch`, for more than may be pending, or is encoded, at once. */
+  async appendLarge(
+    batch: readonly (ChunkData | readonly ChunkData[])[], isDurable: boolean,
+  ): Promise<CommittedEntry[]> {
+    return appendLarge(await this.begin(undefined, true), batch, isDurable);
+  }
+
+  /** Waits for the write slot and takes it. See `OpenEntry.isComplete`. */
   begin(signal: AbortSignal | undefined, isComplete: boolean): Promise<OpenEntry> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
-      const abort = () => {
+      const abort = (): void => {
         this.#line.remove(request);
         reject(signal?.reason as Error);
       };
       const request: Request = {
         length: EMPTY_ENTRY_LENGTH,
         isComplete,
-        start: () => {
+        writeTo: (rotation, savepoint) => {
+          const { lifecycle, options } = this.#parts;
+          const parts = { lifecycle, options, rotation, flusher: this.#flusher, freeSlot: this.#freeSlot };
+          this.#open = new OpenEntry(parts, savepoint, isComplete);
           offAbort(signal, abort);
-          const id = this.#active.nextId++;
-          this.#open = { id, savepoint: this.buffer.savepoint(), isComplete };
-          this.buffer.beginEntry(id);
           resolve(this.#open);
         },
-        refuse: (error) => {
+        refuse: (error: Error) => {
           offAbort(signal, abort);
           reject(error);
         },
@@ -151,40 +132,19 @@ export class WriteQueue implements AppendTarget {
       this.#submit({
         length: Infinity,
         isComplete: false,
-        start: () => {
-          this.#active.whenSealed().then(resolve, reject);
-        },
+        writeTo: (rotation) => void rotation.whenSealed().then(resolve, reject),
         refuse: reject,
       });
     });
   }
 
-  isOpen(entry: OpenEntry): boolean {
-    return this.#open === entry;
-  }
-
-  /** Completes the open entry and passes the place on. `waiter` hears when it is durable. */
-  commit(entry: OpenEntry, waiter: CommitWaiter, isDurable: boolean): void {
-    assert(this.#open === entry, 'only the open entry is committed');
-    this.buffer.endEntry(entry.id, waiter, isDurable);
-    this.#queue.request();
-    this.#release();
-  }
-
-  /** Completes the open entry as one of a batch, and begins the next in the same place. */
-  join(entry: OpenEntry): void {
-    assert(this.#open === entry, 'only the open entry is continued');
-    entry.id = this.#active.nextId++;
-    this.buffer.joinEntry(entry.id);
-  }
-
-  /** Runs `task` in its turn, while nobody writes. */
+  /** Runs `task` in its turn, while nothing is written. */
   exclusively(task: () => Promise<void>): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#submit({
         length: 0,
         isComplete: false,
-        start: () => {
+        writeTo: () => {
           this.#task = task().then(resolve, reject).finally(() => {
             this.#task = undefined;
             this.pump();
@@ -197,70 +157,34 @@ export class WriteQueue implements AppendTarget {
 
   /** Makes everything that was committed before the call durable. */
   sync(): Promise<void> {
-    // Whole entries still in line were appended before. Behind an entry that is open nothing can be waited for.
-    if (!this.#isFree || this.waiting === 0) return this.#queue.sync();
+    // Whole entries still in line were appended before. After an entry that is open nothing can be waited for.
+    if (!this.#isFree || this.waiting === 0) return this.#flusher.sync();
     return new Promise((resolve, reject) => {
-      const sync = (): void => void this.#queue.sync().then(resolve, reject);
+      const sync = (): void => void this.#flusher.sync().then(resolve, reject);
       // That there is no next segment keeps nobody from syncing this one.
-      this.#submit({ length: 0, isComplete: true, start: sync, refuse: sync });
+      this.#submit({ length: 0, isComplete: true, writeTo: sync, refuse: sync });
     });
   }
 
-  /** Forgets the open entry. Resolves when the place is free again; a failed log has nothing to forget. */
-  rollback(entry: OpenEntry): Promise<void> {
-    assert(this.#open === entry, 'only the open entry is rolled back');
-    entry.rollback ??= this.#rollback(entry);
-    entry.onEnded?.();
-    return entry.rollback;
-  }
-
-  async #rollback(entry: OpenEntry): Promise<void> {
-    const { buffer } = this;
-    const { savepoint } = entry;
-    if (buffer.hasTakenSince(savepoint)) {
-      try {
-        // What is in flight may be part of the entry. Were the place given away now, the next entry's
-        // bytes could reach the disk first and be overwritten by these.
-        await this.#queue.flightSettled();
-      } catch {
-        this.#open = undefined;
-        return;
-      }
-    }
-    // A failure or another caller's flush may have come meanwhile, but nobody else could write: the place is still
-    // taken.
-    buffer.rewind(savepoint);
-    const gone = new WalError('WAL_POSITION_GONE', `entry ${entry.id} was rolled back`, {
-      segmentId: buffer.segment.segmentId,
-      offset: savepoint.offset,
-    });
-    this.#queue.forget(buffer.segment, savepoint.offset, gone);
-    this.#release();
-  }
-
-  /** Encodes whole entries. Only for a request whose turn it is. */
-  write(append: EntryAppend | BatchAppend): void {
-    append.encode(this.buffer, this.#active);
-    this.#queue.request();
-    this.#active.changeIfFull();
-  }
-
-  /** Gives the place to those in line as far as there is room. To be called whenever room may have come. */
+  /** Starts requests in line while there is room. Call this whenever room may have been freed. */
   readonly pump = (): void => {
-    if (!this.#isFree || this.#lifecycle.failure !== undefined || this.#isFinished) return;
-    this.#active.changeIfFull();
+    if (!this.#isFree || this.#isResting || this.#isFinished || this.#parts.lifecycle.failure !== undefined) return;
+    this.#rotation.changeIfFull();
+    let turn: TurnBudget | undefined;
     for (let request = this.#line.first; request !== undefined && this.#isFree; request = this.#line.first) {
       if (!this.#hasRoom(request.length)) break;
       this.#line.shift();
-      request.start();
+      this.#write(request);
+      turn ??= new TurnBudget();
+      if (turn.spend(request.length) && this.waiting > 0) return this.#rest(turn);
     }
     this.#finishIfIdle();
   };
 
-  /** Turns away those in line who cannot go on without the next segment, which could not be had. */
+  /** Refuses requests in line that need the next segment, which could not be had. */
   successorFailed(error: WalError): void {
     for (let request = this.#line.first; request !== undefined && this.#isFree; request = this.#line.first) {
-      if (this.#active.fits(request.length)) break;
+      if (this.#rotation.fits(request.length)) break;
       this.#line.shift();
       request.refuse(error);
     }
@@ -268,7 +192,7 @@ export class WriteQueue implements AppendTarget {
     else this.#finishIfIdle();
   }
 
-  /** The log has failed: refuses every request in the queue. */
+  /** The log has failed: refuses every request in line. */
   #stop(error: WalError): void {
     for (const request of this.#line.clear()) request.refuse(error);
     this.#open?.onEnded?.();
@@ -281,63 +205,87 @@ export class WriteQueue implements AppendTarget {
    * or the log has failed.
    */
   async close(): Promise<void> {
-    assert(this.#lifecycle.refusal !== undefined, 'no request is added while the queue is emptied');
+    const { lifecycle } = this.#parts;
+    assert(lifecycle.refusal !== undefined, 'no request is added while the queue is emptied');
     const closed = closedError();
     for (const request of this.#line.clear()) {
       if (request.isComplete) this.#line.push(request);
       else request.refuse(closed);
     }
-    if (this.#open?.isComplete === false) await this.rollback(this.#open);
+    if (this.#open?.isComplete === false) await this.#open.discard();
     await this.#task;
     this.#idle = deferred();
     this.pump();
-    if (this.#lifecycle.failure === undefined) await this.#idle.promise;
+    if (lifecycle.failure === undefined) await this.#idle.promise;
     // A log that fails on its last link has told everyone who waited, and there is nobody else to tell.
     await this.#writeClosingLink().catch(() => undefined);
   }
 
   async #writeClosingLink(): Promise<void> {
-    const { buffer } = this;
-    if (this.#lifecycle.failure !== undefined || buffer.endsWithLink) return;
+    const { encoder, nextId } = this.#rotation;
+    if (this.#parts.lifecycle.failure !== undefined || encoder.endsWithLink) return;
     // The link says that all before it is durable.
-    await this.#queue.sync();
-    const link = {
-      previousSegmentId: buffer.segment.segmentId,
-      previousEnd: buffer.offset,
-      previousChain: buffer.chain,
-      lastId: this.#active.nextId - 1,
-    };
-    await new Promise<void>((resolve, reject) => {
-      buffer.writeLink(link, drawNonce(this.#environment), { committed: resolve, failed: reject });
-      this.#queue.request();
-    });
+    await this.#flusher.sync();
+    await writeLink(encoder, { ...endOf(encoder), lastId: nextId - 1 }, this.#parts.environment, this.#flusher);
   }
 
   #submit(request: Request): void {
-    const { refusal } = this;
+    const { refusal } = this.#parts.lifecycle;
     if (refusal !== undefined) request.refuse(refusal);
-    else if (this.#isFree && this.waiting === 0 && this.#hasRoom(request.length)) request.start();
-    else this.#line.push(request);
+    else if (this.#isFree && this.waiting === 0 && this.#hasRoom(request.length)) {
+      this.#write(request);
+      if (this.waiting > 0) this.pump();
+    } else this.#line.push(request);
+  }
+
+  /** Carries out a request, the only place where one is encoded: what it throws must be nobody else's trouble. */
+  #write(request: Request): void {
+    assert(this.#isFree, 'the write slot is free');
+    const rotation = this.#rotation;
+    const { encoder, nextId } = rotation;
+    const savepoint = encoder.savepoint();
+    this.#isWriting = true;
+    try {
+      request.writeTo(rotation, savepoint);
+    } catch (error) {
+      encoder.rewind(savepoint);
+      rotation.nextId = nextId;
+      request.refuse(error);
+    }
+    this.#isWriting = false;
+    if (!this.#isFree) return;
+    this.#flusher.request();
+    rotation.changeIfFull();
   }
 
   #hasRoom(length: number): boolean {
-    const pending = this.#queue.pendingBytes;
-    if (pending > 0 && pending + Math.min(length, this.#maxPendingBytes) > this.#maxPendingBytes) return false;
-    return this.#active.makeRoom(length);
+    const { maxPendingBytes } = this.#parts.options;
+    const pending = this.#flusher.pendingBytes;
+    if (pending > 0 && pending + Math.min(length, maxPendingBytes) > maxPendingBytes) return false;
+    return this.#rotation.makeRoom(length);
+  }
+
+  /** Continues with those in line in a later turn of the event loop. */
+  #rest(turn: TurnBudget): void {
+    this.#isResting = true;
+    void turn.nextTurn().then(() => {
+      this.#isResting = false;
+      this.pump();
+    });
   }
 
   #finishIfIdle(): void {
-    if (this.#idle === undefined || !this.#isFree || this.waiting > 0 || !this.#queue.isIdle) return;
+    if (this.#idle === undefined || !this.#isFree || this.waiting > 0 || !this.#flusher.isIdle) return;
     this.#isFinished = true;
     this.#idle.resolve();
   }
 
   get #isFree(): boolean {
-    return this.#open === undefined && this.#task === undefined;
+    return this.#open === undefined && this.#task === undefined && !this.#isWriting;
   }
 
-  #release(): void {
+  readonly #freeSlot = (): void => {
     this.#open = undefined;
     this.pump();
-  }
+  };
 }

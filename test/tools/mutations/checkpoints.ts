@@ -5,8 +5,8 @@ export const CHECKPOINTS: readonly Mutation[] = [
   {
     name: "a segment is handed over before its successor's link is durable",
     file: 'engine/write/rotation.ts',
-    find: 'committed: () => { closed.segment.seal(); this.#parts.events.onSealed(closed.segment); sealing.resolve(); },',
-    replace: 'committed: (closed.segment.seal(), this.#parts.events.onSealed(closed.segment), sealing.resolve(), () => undefined),',
+    find: 'committed: () => { closed.seal(); this.#parts.events.onSealed(closed); sealing.resolve(); },',
+    replace: 'committed: (closed.seal(), this.#parts.events.onSealed(closed), sealing.resolve(), () => undefined),',
     caughtBy: crashes('concurrent writers'),
   },
   {

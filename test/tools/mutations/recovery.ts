@@ -103,8 +103,8 @@ export const RECOVERY: readonly Mutation[] = [
   {
     name: 'the link of a new segment does not carry the highest id',
     file: 'engine/write/rotation.ts',
-    find: 'lastId: this.nextId - 1,',
-    replace: 'lastId: 0,',
+    find: 'lastId: this.nextId - 1',
+    replace: 'lastId: 0',
     also: [{
       file: 'engine/log/log.ts',
       find: 'Math.max(recovered.lastId + 1, encoder.segment.segmentId)',
@@ -127,8 +127,8 @@ export const RECOVERY: readonly Mutation[] = [
   {
     name: 'the link of a shutdown does not carry the highest id',
     file: 'engine/write/write-queue.ts',
-    find: 'lastId: this.#active.nextId - 1,',
-    replace: 'lastId: 0,',
+    find: 'lastId: nextId - 1',
+    replace: 'lastId: 0',
     caughtBy: named('unit/entry-writer', 'a rolled-back entry is never recovered, and its id is not given again (memory)'),
   },
   {

@@ -5,8 +5,8 @@ export const TRUNCATION: readonly Mutation[] = [
   {
     name: 'the log is cut before what names the place of the cut is durable',
     file: 'engine/write/rotation.ts',
-    find: 'this.#goOn(successor, { ...link, lastId: this.nextId - 1 }, { committed: resolve, failed: reject });',
-    replace: 'this.#goOn(successor, { ...link, lastId: this.nextId - 1 }, { committed: () => {}, failed: reject }); resolve();',
+    find: '{ committed: () => linked.resolve(), failed: (error) => linked.reject(error) });',
+    replace: '{ committed: () => {}, failed: () => {} }); linked.resolve();',
     caughtBy: RANDOM,
   },
   {
