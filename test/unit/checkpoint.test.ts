@@ -346,3 +346,24 @@ inMemory('checkpoints that fail are no process warning where an event or a chann
     unsubscribe('segmented-wal:checkpointFailed', listener);
   }
 });
+
+inMemory('segments that are released do not wait for the pause after a file could not be let go', async (storage) => {
+  const { storage: failing, faulty } = storage.withFaults();
+  const environment = new TestEnvironment();
+  const log = await failing.open({ environment });
+  const hold = await log.hold('reader');
+  await log.append('one');
+  await log.checkpointActive();
+  await until(() => isCheckpointed(log));
+  faulty.before = ({ operation, to = '' }) => {
+    if (operation === 'rename' && to.endsWith('-cp')) throw systemError('EIO');
+  };
+  await hold.release();
+  await until(() => environment.pauses.length === 1);
+  faulty.before = () => undefined;
+  const freed = log.truncateBefore(2);
+  freed.catch(() => undefined);
+  await turns();
+  assert.ok(await isSettled(freed));
+  assert.equal(environment.pauses.length, 1);
+});

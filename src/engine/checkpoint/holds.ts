@@ -1,13 +1,13 @@
+import { assert } from '../../base/assert.js';
 import { Serial } from '../../base/async.js';
 import { toWalError, WalError } from '../../base/errors.js';
-import { decodeHolds, encodeHolds, type StoredHold } from '../../format/holds-format.js';
+import { HOLDS_FILE_NAME } from '../../format/file-names.js';
+import type { StoredHold } from '../../format/holds-format.js';
 import type { EntryId } from '../../model/entry.js';
-import { HOLDS_FILE_NAME, NEW_HOLDS_FILE_NAME } from '../../format/file-names.js';
-import type { FileHandle } from '../../files/file-manager.js';
-import { readFully, writeFully } from '../../files/transfer.js';
 import type { Segment } from '../../segment/segment.js';
 import type { Lifecycle } from '../directory/lifecycle.js';
 import type { LogDirectory } from '../directory/log-directory.js';
+import { HoldsFile } from './holds-file.js';
 
 /** The ids of the entries there are. */
 export interface IdRange {
@@ -24,29 +24,29 @@ export interface BrokenHold {
   readonly retainedBytes: number;
 }
 
-/** What is to become of a hold; undefined if it is to end. Throws what its caller is to be told instead. */
+/** What a hold becomes; undefined if it ends. Throws the error with which its caller's request is refused. */
 export type HoldChange = (hold: StoredHold | undefined) => StoredHold | undefined;
 
 /**
- * Who wants to read entries that are checkpointed, by name. What they want is durable, and so is up to where the log
- * is checkpointed while somebody wants more: without holds there is no such file.
+ * The holds on entries that are checkpointed, by name. They are durable, and while there are any, so is the id up to
+ * which the log is checkpointed: without holds there is no such file.
  *
- * What is wanted more counts at once, what is wanted less only when that is durable: a crash must not bring back a hold
- * on entries that are gone.
+ * Extending a hold takes effect at once; shrinking or releasing it only once that is durable: a crash must not bring
+ * back a hold on entries that are gone.
  */
 export class Holds {
-  readonly #directory: LogDirectory;
+  readonly #file: HoldsFile;
   readonly #lifecycle: Lifecycle;
   #onLess = (): void => undefined;
-  /** As they are on the disk. */
+  /** The holds as they are on the disk. */
   #holds: ReadonlyMap<string, StoredHold> = new Map();
-  /** Those that are being stored. */
+  /** The holds that are being stored. */
   readonly #wanted = new Set<StoredHold>();
   readonly #serial = new Serial();
   #checkpointedId: EntryId = 0;
 
   constructor(directory: LogDirectory, lifecycle: Lifecycle) {
-    this.#directory = directory;
+    this.#file = new HoldsFile(directory);
     this.#lifecycle = lifecycle;
   }
 
@@ -57,15 +57,14 @@ export class Holds {
 
   /** Reads what is stored. */
   async load(): Promise<void> {
-    const stored = decodeHolds(await this.#read());
-    if (stored === undefined) throw new WalError('WAL_CORRUPT', `${HOLDS_FILE_NAME} is damaged`);
+    const stored = await this.#file.read();
     this.#checkpointedId = stored.checkpointedId;
     this.#holds = new Map(stored.holds.map((hold) => [hold.name, hold]));
   }
 
   /**
-   * The log may have lost entries that were not durable yet: a hold behind them wants those to come in their place.
-   * Resolves when that is durable.
+   * Moves holds that begin after `nextId` down to it: the log may have lost entries that were not durable yet, and the
+   * hold then keeps those that take their ids. Resolves when that is durable.
    */
   async clamp(nextId: EntryId): Promise<void> {
     const holds = [...this.#holds.values()];
@@ -115,7 +114,7 @@ export class Holds {
     for (const { name, from, isBroken } of this) if (!isBroken && from > id) throw heldError(name, from);
   }
 
-  /** Makes a change to a hold, one after the other. Resolves when it is durable; if it rejects nothing has changed. */
+  /** Changes a hold, one change at a time. Resolves when it is durable; if it rejects, nothing has changed. */
   async change(name: string, change: HoldChange): Promise<void> {
     const { refusal } = this.#lifecycle;
     if (refusal !== undefined) throw refusal;
@@ -123,15 +122,15 @@ export class Holds {
     try {
       early = change(this.#holds.get(name));
     } catch {
-      // It may be right when its turn comes.
+      // It may be valid when its turn comes.
     }
-    // Until then what it asks for must not go.
+    // Until then, what it asks for must not be freed.
     if (early !== undefined) this.#wanted.add(early);
     try {
       await this.#serial.run(() => this.#change(name, change));
     } finally {
       if (early !== undefined) this.#wanted.delete(early);
-      // Also if it failed: what it asked for is not wanted any more.
+      // Also if it failed: what it asked for is no longer wanted.
       this.#onLess();
     }
   }
@@ -142,7 +141,7 @@ export class Holds {
 
   /**
    * Breaks the holds that keep more than they may of `segments`, which are checkpointed. One that cannot be stored as
-   * broken goes on until the next time.
+   * broken continues until the next call.
    */
   async *breakThoseAbove(
     segments: readonly Segment[], bytesOf: (segment: Segment) => number,
@@ -158,7 +157,7 @@ export class Holds {
       try {
         await this.#serial.run(() => this.#change(name, breaking));
       } catch {
-        // The hold goes on: nothing of it may go before that is durable.
+        // The hold continues: nothing that it keeps may be freed before that is durable.
         continue;
       }
       if (broken === undefined) continue;
@@ -187,38 +186,18 @@ export class Holds {
     }
   }
 
-  /** Writes a new file beside the old one and puts it in its place. */
   async #store(holds: ReadonlyMap<string, StoredHold>, checkpointedId: EntryId): Promise<void> {
-    const bytes = encodeHolds({ checkpointedId, holds: [...holds.values()] });
+    assert(checkpointedId >= this.#checkpointedId, 'what is checkpointed stays so');
+    const stored = { checkpointedId, holds: [...holds.values()] };
     try {
-      await this.#writeNew(async (file) => {
-        await writeFully(file, [bytes], 0);
-        await file.sync();
-      });
-      await this.#directory.rename(NEW_HOLDS_FILE_NAME, HOLDS_FILE_NAME);
-      await this.#directory.sync();
+      await this.#file.replace(stored);
     } catch (error) {
-      // A log that has failed on the way does not know what the disk has.
+      // A log that has failed meanwhile does not know what is on the disk.
       throw this.#lifecycle.failure ?? toWalError(error, `${HOLDS_FILE_NAME} cannot be written`);
     }
     this.#holds = holds;
     this.#checkpointedId = checkpointedId;
-    // On a full disk the next one has room in its place: a hold that cannot be ended would keep the disk full for ever.
-    await this.#writeNew((file) => writeFully(file, [bytes], 0)).catch(() => undefined);
-  }
-
-  async #writeNew(write: (file: FileHandle) => Promise<void>): Promise<void> {
-    // A crash can leave this name beside the other one, for the same file, which must not be written in place.
-    await this.#directory.removeIfThere(NEW_HOLDS_FILE_NAME);
-    await this.#directory.use(NEW_HOLDS_FILE_NAME, { access: 'create' }, write);
-  }
-
-  #read(): Promise<Buffer> {
-    return this.#directory.use(HOLDS_FILE_NAME, { access: 'read' }, async (file) => {
-      const bytes = Buffer.alloc(await file.size());
-      await readFully(file, bytes, 0);
-      return bytes;
-    });
+    await this.#file.reserve(stored);
   }
 }
 

@@ -15,7 +15,7 @@ import type { RecoveredSegment } from '../../segment/segment.js';
 export type Recovery = 'recover' | 'abandon';
 
 /**
- * What the log's owner provides: how to replay an entry, and how to persist those of a full segment.
+ * What the user provides: how to replay an entry, and how to persist those of a full segment.
  * `Log` is the WriteAheadLog; this module does not know it, so that imports go downward only.
  */
 export interface LogManagerOf<Log> {
@@ -36,7 +36,7 @@ export interface LogManagerOf<Log> {
   /**
    * Persists the entries of a full segment, the last of which is `lastId`. When this returns, or what it
    * returns resolves, they must be synced to your storage: the log forgets them then. It may be called
-   * again for the same entries, after an error or a crash. Commits go on meanwhile. Do not await
+   * again for the same entries, after an error or a crash. Commits continue meanwhile. Do not await
    * `log.shutdown()` here: it waits for this call.
    */
   checkpointTo(lastId: EntryId, entries: SegmentReader, log: Log): void | Promise<void>;

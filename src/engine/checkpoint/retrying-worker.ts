@@ -5,7 +5,7 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 30_000;
 
 export interface Work<Job> {
-  /** What is to be done next; undefined if there is nothing, or nothing may be begun. */
+  /** The next job; undefined if there is none, or none may be begun. */
   next(): Job | undefined;
   do(job: Job): Promise<void>;
   /** `attempt` counts from 1; the next comes after `retryInMs`. */
@@ -13,8 +13,9 @@ export interface Work<Job> {
 }
 
 /**
- * Does one thing after the other for as long as there is something to do. What fails is tried again, less and less
- * often.
+ * Does one job after the other for as long as there are any. One that fails is tried again after a pause, which gets
+ * longer each time. A pause does not keep the process alive, for an idle log must not: callers that await what the
+ * worker does end it with `hurry`.
  */
 export class RetryingWorker<Job> {
   readonly #environment: Environment;
@@ -27,23 +28,23 @@ export class RetryingWorker<Job> {
     this.#work = work;
   }
 
-  /** There may be something to do. */
+  /** Looks for a job, unless the worker runs. */
   start(): void {
     if (this.#running !== undefined || this.#work.next() === undefined) return;
     this.#running = this.#run().finally(() => {
       this.#running = undefined;
-      // What came while the last step was ending has not been seen.
+      // A job that came while the last one was ending has not been seen.
       this.start();
     });
     ignoreRejection(this.#running);
   }
 
-  /** Ends a pause. */
+  /** Ends the pause, if there is one. */
   hurry(): void {
     this.#pause?.resolve();
   }
 
-  /** Resolves when what is being done has ended, and nothing is left that may be begun. */
+  /** Resolves when the running job has ended, and none is left that may be begun. */
   async idle(): Promise<void> {
     await this.#running;
   }

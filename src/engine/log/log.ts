@@ -77,7 +77,7 @@ export class Log {
     this.rotation = this.#newRotation(encoder, Math.max(recovered.lastId + 1, encoder.segment.segmentId));
     this.writeQueue = new WriteQueue(foundation, this.rotation, this.flusher);
     this.flusher.durableId.set(recovered.lastId);
-    holds.onLess(() => this.checkpointer.reconsider());
+    holds.onLess(() => this.checkpointer.retirement.reconsider());
     lifecycle.onFailed((error) => this.#report('failed', error));
     const { entries, bytes, tornBytes, segments } = recovered;
     this.#recovery = { segments: segments.length, entries, bytes, tornBytes, durationMs: 0 };
@@ -112,7 +112,7 @@ export class Log {
     for (const segment of closed) {
       // The one that was the last may be too full to continue in.
       if (segment.isOpen) segment.seal();
-      if (segment.phase === 'checkpointed') this.checkpointer.adopt(segment);
+      if (segment.phase === 'checkpointed') this.checkpointer.retirement.adopt(segment);
       else this.checkpointer.enqueue(segment);
     }
     await this.spareFiles.forgetPreviousOwner();
@@ -158,7 +158,7 @@ export class Log {
   /** Breaks the holds that keep more checkpointed bytes than they may. */
   async breakHolds(): Promise<void> {
     const bytesOf = ({ end }: Segment) => Math.max(end, this.options.preallocateBytes);
-    for await (const broken of this.holds.breakThoseAbove(this.checkpointer.held, bytesOf)) {
+    for await (const broken of this.holds.breakThoseAbove(this.checkpointer.retirement.held, bytesOf)) {
       this.#report('holdBroken', broken);
     }
   }

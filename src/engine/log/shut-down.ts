@@ -17,6 +17,6 @@ export async function shutDown(log: Log): Promise<void> {
   await flusher.landed();
   lifecycle.closed();
   await rotation.close();
-  for (const segment of [...segments, ...checkpointer.held]) await segment.close();
+  for (const segment of [...segments, ...checkpointer.retirement.held]) await segment.close();
   await directory.release();
 }

@@ -121,7 +121,7 @@ async function giveBack(segment: Segment, pool: SpareFiles, checkpointer: Checkp
   try {
     await pool.retire(segment);
   } catch {
-    checkpointer.discard(segment);
+    checkpointer.retirement.discard(segment);
     return;
   }
   pool.recycle(segment).catch(() => undefined);

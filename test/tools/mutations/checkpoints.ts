@@ -38,6 +38,13 @@ export const CHECKPOINTS: readonly Mutation[] = [
     caughtBy: crashes('a failing checkpoint'),
   },
   {
+    name: 'segments that are released wait for the pause of a retry',
+    file: 'engine/checkpoint/retirement.ts',
+    find: 'this.#worker.start();\n        this.#worker.hurry();',
+    replace: 'this.#worker.start();',
+    caughtBy: named('unit/checkpoint', 'segments that are released do not wait for the pause after a file could not be let go'),
+  },
+  {
     name: 'an abandoned segment that goes on is not checkpointed',
     file: 'engine/recover/recovery.ts',
     find: 'if (!isWanted && !segment.isEmpty) segment.discard();',

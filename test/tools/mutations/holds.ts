@@ -4,8 +4,8 @@ import { crashes, named, type Mutation } from './mutation.js';
 export const HOLDS: readonly Mutation[] = [
   {
     name: 'a segment can still be held when it is on its way out',
-    file: 'engine/checkpoint/checkpointer.ts',
-    find: 'this.#events.onRetiring(segment);',
+    file: 'engine/checkpoint/retirement.ts',
+    find: "if (segment.phase !== 'discarded')\n            this.#events.onRetiring(segment);",
     replace: '',
     caughtBy: named('crash/crash-interplay', 'a hold is promised entries whose segment is already on its way out'),
   },
