@@ -74,9 +74,9 @@ export const COMMITS: readonly Mutation[] = [
   },
   {
     name: 'commits are accepted and written after the log has failed',
-    file: 'engine/flush/flusher.ts',
+    file: 'engine/directory/lifecycle.ts',
     find: 'this.#failure = error;',
-    replace: 'queueMicrotask(() => { this.#failure = undefined; this.#inFlight = undefined; }); this.#failure = error;',
+    replace: 'queueMicrotask(() => { this.#failure = undefined; }); this.#failure = error;',
     caughtBy: faults('first commit'),
   },
   {

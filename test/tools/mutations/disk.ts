@@ -44,11 +44,6 @@ export const DISK: readonly Mutation[] = [
     file: 'engine/directory/log-directory.ts',
     find: 'this.#next = undefined; this.#lifecycle.assertMayWrite();',
     replace: 'this.#next = undefined;',
-    also: [{
-      file: 'engine/directory/log-directory.ts',
-      find: 'if (this.#lifecycle.failure !== undefined) throw this.#lifecycle.failure;',
-      replace: '',
-    }],
     caughtBy: named('unit/holds', 'a hold is said to be durable by a directory sync that came after one that failed'),
   },
   {

@@ -26,8 +26,8 @@ export const MODES: readonly Mutation[] = [
   {
     name: 'sync does not wait for the appends in line',
     file: 'engine/write/write-queue.ts',
-    find: 'if (!this.#isFree || this.waiting === 0) return this.#queue.sync();',
-    replace: 'return this.#queue.sync();',
+    find: 'if (!this.#isFree || this.waiting === 0) return this.#flusher.sync();',
+    replace: 'return this.#flusher.sync();',
     caughtBy: named('crash/crash-interplay', 'sync does not wait for the appends that were in line before it'),
   },
   {

@@ -68,7 +68,7 @@ export const RECOVERY: readonly Mutation[] = [
   {
     name: 'the second copy of a tail may be written over the first',
     file: 'engine/recover/tail-rewrite.ts',
-    find: 'await removeIfThere(this.#fileManager, this.#newPath);',
+    find: 'await this.#directory.removeIfThere(NEW_TAIL_FILE_NAME);',
     replace: '',
     caughtBy: named('crash/crash-twice', 'a copy of a tail that has two names is written over, with nothing else left of the tail'),
   },
@@ -82,7 +82,7 @@ export const RECOVERY: readonly Mutation[] = [
   {
     name: 'any copy of a tail is put back, whole or not',
     file: 'engine/recover/tail-rewrite.ts',
-    find: 'return computed === stored.readUInt32LE(0) ? { ...tail, crc: computed } : undefined;',
+    find: 'return computed === decodeTailCrc(stored) ? { ...tail, crc: computed } : undefined;',
     replace: 'return { ...tail, crc: computed };',
     caughtBy: crashes('reopening after power losses'),
   },
