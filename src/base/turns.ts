@@ -26,6 +26,11 @@ export class TurnBudget {
     return this.#left <= 0;
   }
 
+  /** Whether this turn's share is used up. */
+  get isSpent(): boolean {
+    return this.#left <= 0;
+  }
+
   /** Resolves in a later turn of the event loop, after the timers and the I/O that are due. */
   nextTurn(): Promise<void> {
     this.#left = TURN_BYTES;

@@ -51,7 +51,8 @@ export const JOIN_MARKER = 6;
 export const SALT_LENGTH = 8;
 export const ENTRY_LENGTH = 9;
 export const CHUNK_HEADER_LENGTH = 5;
-export const CHUNK_OVERHEAD = 9;
+export const CHUNK_CRC_LENGTH = 4;
+export const CHUNK_OVERHEAD = CHUNK_HEADER_LENGTH + CHUNK_CRC_LENGTH;
 export const END_LENGTH = 5;
 export const MARK_LENGTH = 13;
 export const LINK_LENGTH = 37;
@@ -261,6 +262,11 @@ export function copyAndUpdate(crc: number, data: Uint8Array, target: Buffer, at:
 
 export function decodeChunkLength(source: Buffer, at: number): number {
   return source.readUInt32LE(at + 1);
+}
+
+/** The checksum that ends a chunk, at `at`. */
+export function decodeChunkCrc(source: Buffer, at: number): number {
+  return source.readUInt32LE(at);
 }
 
 export const CHUNK_CHECKSUM: ChunkChecksum = {

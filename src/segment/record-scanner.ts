@@ -1,6 +1,7 @@
-import type { Format } from '../format/format.js';
+import { assert } from '../base/assert.js';
+import { TurnBudget } from '../base/turns.js';
 import * as format from '../format/segment-format.js';
-import { ReadAhead } from './read-ahead.js';
+import { RecordWindow } from './record-window.js';
 import type { Segment } from './segment.js';
 
 /** The room an entry's records take in the segment's file. */
@@ -13,7 +14,7 @@ export interface EntryExtent {
 export interface ScanOptions {
   /** How many bytes are read at once. An entry of up to half of this is in memory when it is found. */
   readonly blockBytes: number;
-  /** Where the segment is known to end, behind a committed entry; otherwise it ends where its records do. */
+  /** Where the segment is known to end, after a committed entry; otherwise it ends where its records do. */
   readonly end?: number;
   onBytesRead?(count: number): void;
 }
@@ -21,13 +22,21 @@ export interface ScanOptions {
 /** What one step over the records in memory came to. */
 type Step = 'entry' | 'end' | 'more';
 
+/** What of a chunk larger than the window's margin is verified at once. */
+const PIECE_BYTES = 1024 * 1024;
+
 /**
- * Walks over a segment's records and verifies every one of them. An entry is found only when all of it
- * has been verified, through to the chain value in its end. Memory is constant whatever the entries' size.
+ * Walks over a segment's records and verifies every one of them. An entry is found only when all of it has been
+ * verified, through to the chain value in its end. Memory is constant whatever the entries' size, and the event loop
+ * is not held however many there are.
+ *
+ *     between   entry → entry | mark, link → between
+ *     entry     chunk → chunk | mark → entry | end, join → between
+ *     chunk     its data and checksum → entry
  */
 export class RecordScanner {
   readonly segment: Segment;
-  /** Behind the last entry or link that is whole: where the log goes on, if this is its last segment. */
+  /** After the last entry or link that is whole: where the log continues, if this is its last segment. */
   end: number;
   /** The chain there. */
   chain = 0;
@@ -40,46 +49,33 @@ export class RecordScanner {
   /** The entry found last. */
   entry: EntryExtent = { id: 0, start: 0, end: 0 };
 
-  readonly #options: ScanOptions;
-  readonly #format: Format;
-  /** Where the file ends, or the segment in it, as far as is known. */
-  #fileEnd = 0;
-  readonly #ahead: ReadAhead;
-  /** What is in memory, from `#windowStart` to `#windowEnd`. */
-  #window: Buffer = Buffer.alloc(0);
-  #windowStart = 0;
-  #windowEnd = 0;
+  readonly #isBounded: boolean;
+  readonly #window: RecordWindow;
+  readonly #turn = new TurnBudget();
   /** The offset of the next byte to look at. */
   #at: number;
-  /** How many bytes from `#at` must be in memory for the next step. */
-  #needed = 1;
-  /** The chain behind, and the id of, the last entry, which may belong to a batch whose end has not been seen. */
-  #lastChain = 0;
-  #lastEntryId: number;
-  #inBatch = false;
-  #entryStart = -1;
-  #entryId = 0;
-  #entryChain = 0;
-  #chunkLeft = 0;
-  #chunkCrc = 0;
-  #inChunk = false;
+  #state: 'between' | 'entry' | 'chunk' = 'between';
+  /** The last entry, and the chain after it. It does not count yet if it belongs to a batch without an end so far. */
+  readonly #last: { id: number; chain: number; isInBatch: boolean };
+  /** The entry that has begun, and the chunk in it. */
+  readonly #open = { start: 0, id: 0, chain: 0, chunkLeft: 0, chunkCrc: 0 };
 
-  private constructor(segment: Segment, options: ScanOptions) {
+  private constructor(segment: Segment, window: RecordWindow, { end }: ScanOptions) {
     this.segment = segment;
-    this.#options = options;
-    this.#format = segment.format;
-    this.#ahead = new ReadAhead(segment, segment.start, options.blockBytes);
+    this.#window = window;
+    this.#isBounded = end !== undefined;
     this.#at = segment.start;
-    this.#windowStart = this.#windowEnd = segment.start;
     this.end = segment.start;
     this.durableUpTo = segment.start;
-    this.lastId = this.#lastEntryId = segment.idBefore;
+    this.lastId = segment.idBefore;
+    this.#last = { id: segment.idBefore, chain: 0, isInBatch: false };
   }
 
   /** Opens a scanner on `segment` and reads its first link. Read errors are errors, never the end of the log. */
   static async open(segment: Segment, options: ScanOptions): Promise<RecordScanner> {
-    const scanner = new RecordScanner(segment, options);
-    scanner.#fileEnd = options.end ?? (await segment.size());
+    const limit = options.end ?? (await segment.size());
+    const window = new RecordWindow(segment, options.blockBytes, limit, options.onBytesRead?.bind(options));
+    const scanner = new RecordScanner(segment, window, options);
     if (segment.format.isLinked) await scanner.#readFirstLink();
     return scanner;
   }
@@ -89,16 +85,13 @@ export class RecordScanner {
     return RecordScanner.open(segment, { blockBytes, end: segment.durableEnd });
   }
 
-  get #isBounded(): boolean {
-    return this.#options.end !== undefined;
-  }
-
-  /** The segment has grown, or is now known to reach, up to `end`, behind a committed entry. For a bounded scanner. */
+  /** The segment has grown, or is now known to reach, up to `end`, after a committed entry. */
   extend(end: number): void {
-    this.#fileEnd = end;
+    assert(this.#isBounded, 'only a scanner that was told where its segment ends can be told more');
+    this.#window.limit = end;
   }
 
-  /** Bytes behind `end` that belong to an entry that never got its end. */
+  /** Bytes after `end` that belong to an entry that never got its end. */
   get tornBytes(): number {
     return this.#at - this.end;
   }
@@ -113,218 +106,181 @@ export class RecordScanner {
     }
   }
 
-  /** Like `next` as far as it goes without reading: `more` asks for `fill`. */
+  /** Like `next` as far as it goes in this turn of the event loop without reading: `more` asks for `fill`. */
   step(): Step {
+    if (this.#turn.isSpent) return 'more';
     for (;;) {
-      if (this.#inChunk) {
-        if (this.#atLimit(this.#chunkLeft + 4)) return 'end';
-        if (!this.#skimChunk()) return 'more';
-      } else if (!this.#has(1)) {
-        return this.#atLimit(1) ? 'end' : 'more';
-      }
-      const step = this.#inChunk ? this.#endChunk() : this.#record();
+      const step = this.#take();
       if (step !== undefined) return step;
     }
   }
 
-  /** Reads on, keeping in memory what has been begun as far as there is room. */
+  /** Reads more, keeping in memory what has been begun as far as there is room; or lets the event loop turn first. */
   async fill(): Promise<void> {
-    const entryLength = this.#entryStart < 0 ? 0 : this.#at - this.#entryStart;
-    const isSmall = entryLength + this.#needed <= this.#options.blockBytes / 2;
-    const isHere = this.#entryStart >= 0 && this.#entryStart >= this.#windowStart;
-    const keepFrom = isSmall && isHere ? this.#entryStart : this.#at;
-    const kept = this.#window.subarray(keepFrom - this.#windowStart);
-    const { bytes, isLast } = await this.#ahead.next(kept, this.#fileEnd);
-    this.#options.onBytesRead?.(bytes.length - kept.length);
-    this.#window = bytes;
-    this.#windowStart = keepFrom;
-    this.#windowEnd = keepFrom + bytes.length;
-    // The file may be shorter than it, or its successor, says: then this is where it ends.
-    if (isLast) this.#fileEnd = this.#windowEnd;
+    if (this.#turn.isSpent) return this.#turn.nextTurn();
+    const { start, chunkLeft } = this.#open;
+    const needed = this.#state === 'chunk' ? chunkLeft + format.CHUNK_CRC_LENGTH : format.LINK_LENGTH;
+    const isKept = this.#state !== 'between' && start >= this.#window.start && this.#fitsMargin(needed);
+    await this.#window.fill(isKept ? start : this.#at);
   }
 
   /** The bytes from `start` to `end` if they are still in memory. They change with the next `fill`. */
   resident(start: number, end: number): Buffer | undefined {
-    if (start < this.#windowStart || end > this.#windowEnd) return undefined;
-    return this.#window.subarray(start - this.#windowStart, end - this.#windowStart);
+    return this.#window.resident(start, end);
   }
 
   async #readFirstLink(): Promise<void> {
     await this.fill();
-    if (!this.#has(format.LINK_LENGTH)) return;
-    const link = this.#decodeLink();
-    if (link !== undefined) this.#acceptFirstLink(link);
+    if (this.#window.has(this.#at, format.LINK_LENGTH)) this.#link();
   }
 
-  #decodeLink() {
-    return format.decodeLink(this.#window, this.#at - this.#windowStart, this.segment.seed, this.#at);
+  /** Takes the next record, or what is in memory of it. Undefined if another can be taken. */
+  #take(): Step | undefined {
+    if (this.#state === 'chunk') return this.#chunkData();
+    const missing = this.#missing(1);
+    if (missing !== undefined) return missing;
+    const marker = this.#window.bytes[this.#at - this.#window.start];
+    if (marker > this.segment.format.lastMarker) return 'end';
+    return this.#state === 'between' ? this.#recordBetween(marker) : this.#recordInEntry(marker);
   }
 
-  #acceptFirstLink(link: format.Link & { readonly chain: number }): void {
-    this.link = link;
-    this.#acceptLink(link);
-  }
-
-  #acceptLink(link: format.Link & { readonly chain: number }): void {
-    this.durableUpTo = Math.max(this.durableUpTo, this.#at);
-    this.#at += format.LINK_LENGTH;
-    this.chain = this.#lastChain = link.chain;
-    this.lastId = this.#lastEntryId = Math.max(this.lastId, link.lastId);
-    this.end = this.#at;
-  }
-
-  /** Steps over the record at `#at`, of which at least the marker is in memory. */
-  #record(): Step | undefined {
-    const marker = this.#window[this.#at - this.#windowStart];
-    const isOpen = this.#entryStart >= 0;
-    if (marker > this.#format.lastMarker) return 'end';
-    if (marker === format.CHUNK_MARKER && isOpen) return this.#whole(format.CHUNK_HEADER_LENGTH) ?? this.#beginChunk();
-    if (marker === format.END_MARKER && isOpen) {
-      return this.#whole(this.#format.endLength) ?? this.#endEntry(true);
+  #recordBetween(marker: number): Step | undefined {
+    switch (marker) {
+      case format.ENTRY_MARKER: return this.#missing(format.ENTRY_LENGTH) ?? this.#beginEntry();
+      case format.MARK_MARKER: return this.#missing(format.MARK_LENGTH) ?? this.#mark();
+      case format.LINK_MARKER:
+        return this.#last.isInBatch ? 'end' : this.#missing(format.LINK_LENGTH) ?? this.#link();
+      default: return 'end';
     }
-    if (marker === format.ENTRY_MARKER && !isOpen) return this.#whole(format.ENTRY_LENGTH) ?? this.#beginEntry();
-    if (marker === format.JOIN_MARKER && isOpen) {
-      return this.#whole(format.END_LENGTH) ?? this.#endEntry(this.#isBounded);
+  }
+
+  #recordInEntry(marker: number): Step | undefined {
+    switch (marker) {
+      case format.CHUNK_MARKER: return this.#missing(format.CHUNK_HEADER_LENGTH) ?? this.#beginChunk();
+      case format.END_MARKER: return this.#missing(this.segment.format.endLength) ?? this.#endEntry(true);
+      // Where all that is scanned is known to be committed, the end of the batch is known to be there.
+      case format.JOIN_MARKER: return this.#missing(format.END_LENGTH) ?? this.#endEntry(this.#isBounded);
+      case format.MARK_MARKER: return this.#missing(format.MARK_LENGTH) ?? this.#mark();
+      default: return 'end';
     }
-    if (marker === format.MARK_MARKER) return this.#whole(format.MARK_LENGTH) ?? this.#mark();
-    const isBetween = !isOpen && !this.#inBatch;
-    if (marker === format.LINK_MARKER && isBetween) return this.#whole(format.LINK_LENGTH) ?? this.#innerLink();
-    return 'end';
   }
 
   #mark(): Step | undefined {
-    const durableUpTo = format.decodeMark(this.#window, this.#at - this.#windowStart, this.segment.seed, this.#at);
+    const { bytes, start } = this.#window;
+    const durableUpTo = format.decodeMark(bytes, this.#at - start, this.segment.seed, this.#at);
     if (durableUpTo === undefined) return 'end';
     this.durableUpTo = Math.max(this.durableUpTo, durableUpTo);
     this.#at += format.MARK_LENGTH;
     return undefined;
   }
 
-  /** A link behind the first: the log was recovered, or shut down, here. Or a first one that came late. */
-  #innerLink(): Step | undefined {
-    const link = this.#decodeLink();
-    if (link !== undefined && this.#at === this.segment.start) {
-      this.#acceptFirstLink(link);
-      return undefined;
+  /** The link that begins the segment, or one where the log was recovered or shut down in it. */
+  #link(): Step | undefined {
+    const { bytes, start } = this.#window;
+    const link = format.decodeLink(bytes, this.#at - start, this.segment.seed, this.#at);
+    if (link === undefined) return 'end';
+    if (this.#at === this.segment.start) {
+      this.link = link;
+    } else {
+      const isHere = link.previousSegmentId === this.segment.segmentId && link.previousEnd === this.#at;
+      if (!isHere || link.previousChain !== this.chain) return 'end';
     }
-    const isHere = link?.previousSegmentId === this.segment.segmentId && link.previousEnd === this.#at;
-    if (link === undefined || !isHere || link.previousChain !== this.chain) return 'end';
-    this.#acceptLink(link);
+    this.durableUpTo = Math.max(this.durableUpTo, this.#at);
+    this.#at += format.LINK_LENGTH;
+    this.chain = this.#last.chain = link.chain;
+    this.lastId = this.#last.id = Math.max(this.lastId, link.lastId);
+    this.end = this.#at;
     return undefined;
   }
 
   #beginEntry(): Step | undefined {
-    const at = this.#at - this.#windowStart;
-    const id = format.decodeEntryId(this.#window, at);
-    // The highest safe integer is none either: the log could not go on behind it.
-    if (id <= this.#lastEntryId || id >= Number.MAX_SAFE_INTEGER) return 'end';
-    this.#entryStart = this.#at;
-    this.#entryId = id;
-    this.#entryChain = this.#format.beginChain(this.#lastChain, id, this.#at);
+    const { bytes, start } = this.#window;
+    const id = format.decodeEntryId(bytes, this.#at - start);
+    // The highest safe integer is none either: the log could not continue after it.
+    if (id <= this.#last.id || id >= Number.MAX_SAFE_INTEGER) return 'end';
+    this.#open.start = this.#at;
+    this.#open.id = id;
+    this.#open.chain = this.segment.format.beginChain(this.#last.chain, id, this.#at);
     this.#at += format.ENTRY_LENGTH;
+    this.#state = 'entry';
     return undefined;
   }
 
   #beginChunk(): Step | undefined {
-    const at = this.#at - this.#windowStart;
-    const length = format.decodeChunkLength(this.#window, at);
-    if (this.#at + format.CHUNK_OVERHEAD + length > this.#fileEnd) return 'end';
-    this.#chunkCrc = this.#format.chunkChecksum.begin(length, this.segment.seed, this.#at);
-    this.#chunkLeft = length;
-    this.#inChunk = true;
+    const { bytes, start } = this.#window;
+    const length = format.decodeChunkLength(bytes, this.#at - start);
+    if (!this.#window.canHave(this.#at, format.CHUNK_OVERHEAD + length)) return 'end';
+    this.#open.chunkCrc = this.segment.format.chunkChecksum.begin(length, this.segment.seed, this.#at);
+    this.#open.chunkLeft = length;
     this.#at += format.CHUNK_HEADER_LENGTH;
+    this.#state = 'chunk';
     return undefined;
   }
 
-  /** Takes the open chunk's data into its checksum as far as it is in memory. False if more must be read. */
-  #skimChunk(): boolean {
-    const available = this.#windowEnd - this.#at;
-    if (available >= this.#chunkLeft + 4) return this.#takeChunkData(this.#chunkLeft);
-    const couldFit = this.#at - this.#entryStart + this.#chunkLeft + 4 <= this.#options.blockBytes / 2;
-    if (!couldFit && this.#chunkLeft > 0) this.#takeChunkData(Math.min(available, this.#chunkLeft));
-    this.#needed = couldFit ? this.#chunkLeft + 4 : this.#options.blockBytes;
-    return this.#windowEnd - this.#at >= this.#chunkLeft + 4;
+  /**
+   * Verifies the open chunk. One that fits the margin with its entry waits until it is whole in memory, so that the
+   * entry stays there; a larger one is verified piece by piece.
+   */
+  #chunkData(): Step | undefined {
+    const open = this.#open;
+    const rest = open.chunkLeft + format.CHUNK_CRC_LENGTH;
+    const missing = this.#missing(rest);
+    if (missing === 'end' || (missing === 'more' && this.#fitsMargin(rest))) return missing;
+    const available = Math.min(this.#window.end - this.#at, open.chunkLeft);
+    const count = Math.min(available, PIECE_BYTES);
+    this.#checksum(count);
+    if (open.chunkLeft === 0 && missing === undefined) return this.#endChunk();
+    return this.#turn.spend(count) || count === available ? 'more' : undefined;
   }
 
-  #takeChunkData(count: number): true {
-    const from = this.#at - this.#windowStart;
-    const { chunkChecksum } = this.#format;
-    if (count > 0) this.#chunkCrc = chunkChecksum.update(this.#chunkCrc, this.#window.subarray(from, from + count));
+  #checksum(count: number): void {
+    if (count === 0) return;
+    const from = this.#at - this.#window.start;
+    const data = this.#window.bytes.subarray(from, from + count);
+    this.#open.chunkCrc = this.segment.format.chunkChecksum.update(this.#open.chunkCrc, data);
+    this.#open.chunkLeft -= count;
     this.#at += count;
-    this.#chunkLeft -= count;
-    return true;
   }
 
   #endChunk(): Step | undefined {
-    const crc = this.#window.readUInt32LE(this.#at - this.#windowStart);
-    // Still in the chunk: whoever asks again gets the same answer.
-    if (crc !== this.#chunkCrc) return 'end';
-    this.#inChunk = false;
-    this.#at += 4;
-    this.#entryChain = this.#format.extendChain(this.#entryChain, crc);
-    return undefined;
+    const { bytes, start } = this.#window;
+    const crc = format.decodeChunkCrc(bytes, this.#at - start);
+    // Still in the chunk: asked again, this gives the same answer.
+    if (crc !== this.#open.chunkCrc) return 'end';
+    this.#at += format.CHUNK_CRC_LENGTH;
+    this.#open.chain = this.segment.format.extendChain(this.#open.chain, crc);
+    this.#state = 'entry';
+    return this.#turn.spend(0) ? 'more' : undefined;
   }
 
   /** Ends an entry. One in the middle of a batch is committed where all that is scanned is known to be. */
   #endEntry(isCommitted: boolean): Step | undefined {
-    const at = this.#at - this.#windowStart;
-    if (!this.#format.isEndOf(this.#window, at, this.#entryChain)) return 'end';
-    this.#lastChain = this.#entryChain;
-    this.#at += this.#format.endLength;
-    this.entry = { id: this.#entryId, start: this.#entryStart, end: this.#at };
-    this.#lastEntryId = this.#entryId;
-    this.#entryStart = -1;
-    this.#inBatch = !isCommitted;
+    const { bytes, start: windowStart } = this.#window;
+    const { id, start, chain } = this.#open;
+    if (!this.segment.format.isEndOf(bytes, this.#at - windowStart, chain)) return 'end';
+    this.#at += this.segment.format.endLength;
+    this.entry = { id, start, end: this.#at };
+    this.#state = 'between';
+    this.#last.id = id;
+    this.#last.chain = chain;
+    this.#last.isInBatch = !isCommitted;
     if (isCommitted) {
       this.end = this.#at;
-      this.chain = this.#lastChain;
-      this.lastId = this.#entryId;
+      this.chain = chain;
+      this.lastId = id;
     }
+    this.#turn.spend(this.#at - start);
     return 'entry';
   }
 
-  /** Undefined if `length` bytes from `#at` are in memory, else how to go on. */
-  #whole(length: number): Step | undefined {
-    if (this.#has(length)) return undefined;
-    return this.#atLimit(length) ? 'end' : 'more';
+  /** Whether the open entry, with `needed` more bytes, can be kept in memory. */
+  #fitsMargin(needed: number): boolean {
+    return this.#at - this.#open.start + needed <= this.#window.marginBytes;
   }
 
-  #has(length: number): boolean {
-    this.#needed = length;
-    return this.#at + length <= this.#windowEnd;
+  /** Undefined if the next `length` bytes are in memory, else how to continue. */
+  #missing(length: number): 'more' | 'end' | undefined {
+    if (this.#window.has(this.#at, length)) return undefined;
+    return this.#window.canHave(this.#at, length) ? 'more' : 'end';
   }
-
-  #atLimit(length: number): boolean {
-    return this.#at + length > this.#fileEnd;
-  }
-}
-
-/**
- * How far the records behind `offset` say that the segment was durable once; `offset` if none says more.
- * If that is beyond the last valid record, what lies between has been damaged since; if not, it is the
- * unfinished tail of the log.
- */
-export async function provenEnd(segment: Segment, offset: number, blockBytes: number): Promise<number> {
-  if (!segment.format.isLinked) return offset;
-  const block = Buffer.allocUnsafeSlow(blockBytes);
-  let proven = offset;
-  for (let start = offset; ;) {
-    const read = await segment.read(block, start);
-    proven = Math.max(proven, provenIn(segment, block.subarray(0, read), start, offset));
-    if (read < block.length) return proven;
-    start += read - format.LINK_LENGTH + 1;
-  }
-}
-
-function provenIn({ segmentId, seed }: Segment, bytes: Buffer, start: number, offset: number): number {
-  let proven = offset;
-  for (let at = bytes.indexOf(format.MARK_MARKER); at >= 0; at = bytes.indexOf(format.MARK_MARKER, at + 1)) {
-    if (at + format.MARK_LENGTH > bytes.length) break;
-    proven = Math.max(proven, format.decodeMark(bytes, at, seed, start + at) ?? 0);
-  }
-  for (let at = bytes.indexOf(format.LINK_MARKER); at >= 0; at = bytes.indexOf(format.LINK_MARKER, at + 1)) {
-    if (at + format.LINK_LENGTH > bytes.length) break;
-    if (format.isOwnLink(bytes, at, seed, start + at, segmentId)) proven = Math.max(proven, start + at);
-  }
-  return proven;
 }

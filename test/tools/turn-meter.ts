@@ -1,4 +1,7 @@
-/** Counts turns of the event loop, and what happens within each: for tests of work that must not hold the loop. */
+/**
+ * Counts turns of the event loop, and what happens within each: for tests of work that must not hold the loop. Does not
+ * keep the process alive.
+ */
 export class TurnMeter implements Disposable {
   /** How many turns have begun since the meter was made. */
   turns = 0;
@@ -8,7 +11,7 @@ export class TurnMeter implements Disposable {
   #next: NodeJS.Immediate;
 
   constructor() {
-    this.#next = setImmediate(this.#onTurn);
+    this.#next = setImmediate(this.#onTurn).unref();
   }
 
   /** To be called once for each thing that is handled. */
@@ -28,6 +31,6 @@ export class TurnMeter implements Disposable {
   readonly #onTurn = (): void => {
     this.turns++;
     this.#hits = 0;
-    this.#next = setImmediate(this.#onTurn);
+    this.#next = setImmediate(this.#onTurn).unref();
   };
 }

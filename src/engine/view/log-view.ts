@@ -1,7 +1,7 @@
 import { hasCode } from '../../base/errno.js';
 import { isDamage, WalError } from '../../base/errors.js';
 import type { ResolvedOptions } from '../../model/options.js';
-import { provenEnd } from '../../segment/record-scanner.js';
+import { provenEnd } from '../../segment/proof.js';
 import type { Segment } from '../../segment/segment.js';
 import { linkedSegment, linkSegments, missingError, readFirstLink, type LinkedSegment } from './segment-chain.js';
 import { findLastEnd, type SegmentEnd } from './segment-end.js';

@@ -2,7 +2,8 @@ import type { WalError } from '../../base/errors.js';
 import type { EntryId } from '../../model/entry.js';
 import type { Link } from '../../format/segment-format.js';
 import { damaged } from '../../segment/segment-reader.js';
-import { provenEnd, type EntryExtent, type RecordScanner } from '../../segment/record-scanner.js';
+import { provenEnd } from '../../segment/proof.js';
+import type { EntryExtent, RecordScanner } from '../../segment/record-scanner.js';
 import type { Segment } from '../../segment/segment.js';
 import { isWhole, openScanner } from './segment-chain.js';
 
