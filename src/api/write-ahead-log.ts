@@ -440,7 +440,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   #warnOnce({ error, segmentId }: WalEvents['checkpointFailed'][0]): void {
-    if (this.#hasWarned) return;
+    // A log that has failed says so itself.
+    if (this.#hasWarned || this.#log.lifecycle.failure !== undefined) return;
     this.#hasWarned = true;
     const what = `segment ${segmentId} of the log in ${this.#log.directory.path} cannot be checkpointed`;
     const message = `${what} and keeps its space: ${error.message}. Listen to 'checkpointFailed' for more`;

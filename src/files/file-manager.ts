@@ -163,6 +163,12 @@ export interface DirectoryLock {
   readonly previousOwnerMayRun?: boolean;
 
   /**
+   * Resolves with whether the path still leads to the directory that is owned: not if it has been removed, moved or
+   * replaced, also by a copy of itself. A lock that cannot tell leaves this out.
+   */
+  isInPlace?(): Promise<boolean>;
+
+  /**
    * Says that the previous owner's late writes can do no harm any more: what is written from now on, and how it is
    * found, is durably out of their reach. The next owner then finds `previousOwnerMayRun` false. There if
    * `previousOwnerMayRun` can be true. Does nothing once `isHeld` is false.

@@ -41,6 +41,14 @@ export class LogDirectory {
     await this.#lock?.forgetPreviousOwner?.();
   }
 
+  /** Fails the log if its path does not lead to the directory that it owns any more. */
+  async assertInPlace(): Promise<void> {
+    if ((await this.#lock?.isInPlace?.()) === false) {
+      this.#lifecycle.fail(new Error(`${this.path} is another directory now: its own was removed, moved or replaced`));
+    }
+    this.#lifecycle.assertMayWrite();
+  }
+
   /** Gives up the directory, if it is owned. Never rejects: a lock that cannot be released ends with the process. */
   async release(): Promise<void> {
     assert(!this.#lifecycle.mayWrite(), 'a directory is released when nothing is written to it any more');

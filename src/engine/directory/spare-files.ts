@@ -89,6 +89,7 @@ export class SpareFiles {
    */
   prepare(lowestId: number): Promise<Segment> {
     return this.#serial.run(async () => {
+      await this.#directory.assertInPlace();
       let segmentId = lowestId;
       while (this.#reserved.has(segmentName(segmentId))) segmentId++;
       if (this.#spares.length === 0) await this.#createSpare();
@@ -100,6 +101,8 @@ export class SpareFiles {
       // place.
       this.#drop(name);
       await this.#directory.sync();
+      // Entries in a directory that the path does not lead to would never be found.
+      await this.#directory.assertInPlace();
       const file = await this.#directory.open(name, { access: 'write', durableWrites: true });
       return new Segment(header, segmentId, name, file);
     });

@@ -8,6 +8,7 @@ import { evict, readHolder, STALE_MS, type Holder } from './heartbeat-directory.
 import {
   encodeOwner, hasEndedByKernel, isBlank, lockedError, parseOwner, RECORD_LENGTH, thisOwner,
 } from './lock-owner.js';
+import { isSameFile } from './identity.js';
 import type { Flock } from './optional.js';
 import { clearTakeover, isTakeoverMarked, markTakeover } from './takeover-mark.js';
 
@@ -43,6 +44,7 @@ export async function lockByKernel(directory: string, flock: Flock): Promise<Dir
   return {
     previousOwnerMayRun,
     forgetPreviousOwner: () => clearTakeover(directory),
+    isInPlace: async () => isSameFile(path.join(directory, 'LOCK'), await file.stat({ bigint: true })),
     release: () => (releasing ??= giveUp(file)),
   };
 }

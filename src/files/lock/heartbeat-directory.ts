@@ -43,6 +43,11 @@ export function heartbeatPath(directory: string): string {
   return path.join(directory, 'LOCK.lock');
 }
 
+/** The file of an owner that has decided. */
+export function heldPath(directory: string, { token }: LockOwner): string {
+  return path.join(heartbeatPath(directory), `${token}${HELD}`);
+}
+
 /** Looks at the owner of `directory`'s heartbeat directory; undefined if it has none. */
 export async function readHolder(directory: string): Promise<Holder | undefined> {
   const target = heartbeatPath(directory);
@@ -103,7 +108,7 @@ export async function claim(directory: string, owner: LockOwner): Promise<void> 
 export async function confirmClaim(directory: string, owner: LockOwner): Promise<void> {
   const target = heartbeatPath(directory);
   try {
-    await fs.rename(path.join(target, `${owner.token}${CLAIM}`), path.join(target, `${owner.token}${HELD}`));
+    await fs.rename(path.join(target, `${owner.token}${CLAIM}`), heldPath(directory, owner));
   } catch (error) {
     throw hasCode(error, 'ENOENT') ? lockedError(directory, undefined) : error;
   }
@@ -111,7 +116,7 @@ export async function confirmClaim(directory: string, owner: LockOwner): Promise
 
 /** Sets the heartbeat of `owner`. Rejects with `ENOENT` if the directory is not held by it. */
 export async function setBeat(directory: string, owner: LockOwner, time: Date): Promise<void> {
-  await fs.utimes(path.join(heartbeatPath(directory), `${owner.token}${HELD}`), time, time);
+  await fs.utimes(heldPath(directory, owner), time, time);
 }
 
 /** Frees `owner`'s heartbeat directory, claimed or held. Does nothing if it has another owner by now. */

@@ -5,8 +5,11 @@ import { callbackify } from 'node:util';
 import { systemEnvironment } from '../../base/environment.js';
 import { hasCode } from '../../base/errno.js';
 import type { DirectoryLock } from '../file-manager.js';
-import { claim, confirmClaim, heartbeatPath, removePrepared, STALE_MS, withdraw } from './heartbeat-directory.js';
+import {
+  claim, confirmClaim, heartbeatPath, heldPath, removePrepared, STALE_MS, withdraw,
+} from './heartbeat-directory.js';
 import { BEAT_MS, Heartbeat } from './heartbeat.js';
+import { isSameFile } from './identity.js';
 import { isBlank, livenessOf, lockedError, parseOwner, thisOwner, type LockOwner } from './lock-owner.js';
 import { loadLockfile } from './optional.js';
 import { clearTakeover, isTakeoverMarked, markTakeover } from './takeover-mark.js';
@@ -25,7 +28,7 @@ export async function lockByHeartbeat(
   const owner = thisOwner('lockfile');
   const heartbeat = new Heartbeat(directory, owner, onCompromised, now);
   const target = heartbeatPath(directory);
-  let previousOwnerMayRun = false;
+  let taken!: Taken;
   // The first argument is only the name by which proper-lockfile remembers this lock in this thread.
   const stop = await lockfile.lock(`${target}-${owner.token}`, {
     lockfilePath: target,
@@ -35,7 +38,7 @@ export async function lockByHeartbeat(
     fs: {
       ...fs,
       mkdir: callbackify(async () => {
-        previousOwnerMayRun = await take(directory, owner);
+        taken = await take(directory, owner);
       }),
       utimes: callbackify((_file: string, _atime: Date, mtime: Date) => heartbeat.beat(mtime)),
       // It compares this with the time it set last. Whose the directory is, the next beat finds out.
@@ -54,10 +57,11 @@ export async function lockByHeartbeat(
   let releasing: Promise<void> | undefined;
   return {
     isHeld: () => heartbeat.isHeld(),
-    previousOwnerMayRun,
+    previousOwnerMayRun: taken.previousOwnerMayRun,
     forgetPreviousOwner: async () => {
       if (heartbeat.isHeld()) await clearTakeover(directory);
     },
+    isInPlace: () => isSameFile(heldPath(directory, owner), taken.record),
     release: () => (releasing ??= giveUp(directory, owner, heartbeat, stop)),
   };
 }
@@ -75,17 +79,22 @@ async function giveUp(
   }
 }
 
-/**
- * Claims the heartbeat directory, then looks for an owner by flock, which goes first. Resolves with whether a previous
- * owner may still run.
- */
-async function take(directory: string, owner: LockOwner): Promise<boolean> {
+/** What was found when the heartbeat directory was taken. */
+interface Taken {
+  readonly previousOwnerMayRun: boolean;
+  /** The owner's file in it. */
+  readonly record: fs.BigIntStats;
+}
+
+/** Claims the heartbeat directory, then looks for an owner by flock, which goes first. */
+async function take(directory: string, owner: LockOwner): Promise<Taken> {
   await claim(directory, owner);
   try {
     await refuseFlockOwner(directory);
     await confirmClaim(directory, owner);
     await removePrepared(directory);
-    return await isTakeoverMarked(directory);
+    const record = await fsPromises.stat(heldPath(directory, owner), { bigint: true });
+    return { previousOwnerMayRun: await isTakeoverMarked(directory), record };
   } catch (error) {
     await withdraw(directory, owner);
     throw error;

@@ -114,4 +114,16 @@ export const FILES: readonly Mutation[] = [
     replace: 'if (this.#isFlying || this.#lifecycle.failure !== undefined) return;',
     caughtBy: named('matrix/fault-matrix-takeover', 'row 41: a log whose lock was lost unnoticed writes, syncs or renames once more (memory)'),
   },
+  {
+    name: 'a directory that was replaced is written to at a rotation',
+    file: 'engine/directory/spare-files.ts',
+    find: 'await this.#directory.assertInPlace(); let segmentId',
+    replace: 'let segmentId',
+    also: [{
+      file: 'engine/directory/spare-files.ts',
+      find: 'await this.#directory.assertInPlace(); const file',
+      replace: 'const file',
+    }],
+    caughtBy: named('matrix/fault-matrix-directory', 'row 44: a directory that is replaced by a copy of itself under an open log goes unnoticed at a rotation (heartbeat)'),
+  },
 ];
