@@ -1,35 +1,46 @@
 import { clearInterval, setInterval } from 'node:timers';
-import { assert } from './assert.js';
 
 /** The longest period a timer takes, about 25 days. */
 const LONGEST_MS = 2 ** 31 - 1;
 
-let waiting = 0;
+const waiting = new Set<object>();
 let timer: NodeJS.Timeout | undefined;
 
 /**
- * Keeps the process alive until `letExit` has been called as often as this. The timers of an idle log must not keep a
- * program from ending, but a program that awaits the log must not end before it has been answered: each promise that
- * only such a timer or another caller can settle is counted here.
+ * Keeps the process alive until `letExit` has been called with the same object. The timers of an idle log must not keep
+ * a program from ending, but a program that awaits the log must not end before it has been answered: each promise that
+ * only such a timer or another caller can settle counts here.
  */
-export function keepAlive(): void {
-  waiting++;
-  if (waiting === 1) timer = setInterval(() => undefined, LONGEST_MS);
+export function keepAlive(waiter: object): void {
+  if (waiting.size === 0) timer = setInterval(() => undefined, LONGEST_MS);
+  waiting.add(waiter);
 }
 
 /** See `keepAlive`. */
-export function letExit(): void {
-  assert(waiting > 0, 'the process is let go as often as it was kept alive');
-  waiting--;
-  if (waiting === 0) clearInterval(timer);
+export function letExit(waiter: object): void {
+  waiting.delete(waiter);
+  if (waiting.size === 0) clearInterval(timer);
 }
 
 /** Settles as `promise` does, and keeps the process alive until then. */
 export async function keepAliveUntil<T>(promise: Promise<T>): Promise<T> {
-  keepAlive();
+  keepAlive(promise);
   try {
     return await promise;
   } finally {
-    letExit();
+    letExit(promise);
+  }
+}
+
+/**
+ * Runs `simulate`, in which processes end that are only simulated: what waited in them never settles, and must not keep
+ * the real one alive.
+ */
+export async function withoutItsWaiters<T>(simulate: () => Promise<T>): Promise<T> {
+  const before = new Set(waiting);
+  try {
+    return await simulate();
+  } finally {
+    for (const waiter of waiting) if (!before.has(waiter)) letExit(waiter);
   }
 }

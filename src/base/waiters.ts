@@ -28,7 +28,7 @@ export class Waiters<Wanted> {
       const waiter = { wanted, signal, abort, resolve, reject };
       onAbort(signal, abort);
       this.#waiters.add(waiter);
-      keepAlive();
+      keepAlive(waiter);
     });
   }
 
@@ -53,6 +53,6 @@ export class Waiters<Wanted> {
   #remove(waiter: Waiter<Wanted>): void {
     this.#waiters.delete(waiter);
     offAbort(waiter.signal, waiter.abort);
-    letExit();
+    letExit(waiter);
   }
 }

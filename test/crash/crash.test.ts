@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { after, describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import type { FileHandle, FileManager } from '../../src/files/file-manager.js';
 import type { Answer, Task } from '../tools/crash-worker.js';
@@ -97,6 +99,27 @@ describe('the crash test for a store of your own', () => {
   test('finds a directory sync that was left out', async () => {
     await assert.rejects(crashTest(numbersInAFile(true, false)), /changes had resolved, but the store holds 0/);
   });
+});
+
+test('a program that crash-tests its store never ends, because a process that was only simulated waited for its log', async () => {
+  const program = `
+    import { crashTest } from ${JSON.stringify(new URL('../support/index.js', import.meta.url).href)};
+    import { LogVoid, WriteAheadLog } from ${JSON.stringify(new URL('../../src/index.js', import.meta.url).href)};
+    await crashTest({
+      async open(fileManager, directory) {
+        let count = 0;
+        const manager = { recover: () => void count++, checkpointTo() {} };
+        const log = await WriteAheadLog.recover(directory, manager, { fileManager, preallocateBytes: 4096 });
+        void log.waitForDurable(100).catch(() => {});
+        return { log, count };
+      },
+      async change(store) { await store.log.append('change'); store.count++; },
+      count: (store) => store.count,
+    }, { changes: 1, seeds: [0], choicesPerMoment: 1 });
+    console.log('done');
+  `;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { timeout: 60_000 });
+  assert.equal(stdout, 'done\n');
 });
 
 test('a failing workload is cut down to the steps it needs', async () => {

@@ -1,3 +1,4 @@
+import { withoutItsWaiters } from '../../src/base/keep-alive.js';
 import { someCrashChoices } from './crash-choices.js';
 import type { CrashPoint, Fate } from './crash-point.js';
 import { Random } from './random.js';
@@ -142,7 +143,7 @@ async function noteFailure(
 ): Promise<void> {
   let step = 'the run itself';
   try {
-    await run((where) => (step = where));
+    await withoutItsWaiters(() => run((where) => (step = where)));
   } catch (error) {
     if (!(error instanceof Violation)) throw error;
     exploration.failures.push({ name, seed, step, message: error.message, steps });
