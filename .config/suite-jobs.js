@@ -6,6 +6,8 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const ROOT = path.join(import.meta.dirname, '..');
+/** What takes longer than this has come to a stop: its processes are ended, and it has failed. */
+const CAP_MS = 15 * 60_000;
 const REPORTER = pathToFileURL(path.join(import.meta.dirname, 'events-reporter.js')).href;
 
 /** Runs a script of package.json. */
@@ -48,7 +50,7 @@ function evaluate(file, code, stdout, output) {
   const passed = tests.length - skipped.length - failed.length;
   const hasEnded = events.at(-1)?.type === 'end';
   const diagnostics = events.filter(({ type }) => type === 'diagnostic').map(({ message }) => message);
-  const why = code !== 0 ? '' : !hasEnded ? `${file} did not come to an end\n` : `no test of ${file} has run\n`;
+  const why = code === null ? `${file} did not come to an end in time\n` : code !== 0 ? '' : !hasEnded ? `${file} did not come to an end\n` : `no test of ${file} has run\n`;
   return {
     tests: tests.length, passed, failed: failed.length,
     skipped: skipped.map(({ name, skip }) => `${name}${typeof skip === 'string' ? ` (${skip})` : ''}`),
@@ -71,7 +73,7 @@ function parse(line) {
 function run(args, env) {
   const started = performance.now();
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: CAP_MS });
     const streams = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr']) child[name].setEncoding('utf8').on('data', (text) => (streams[name] += text));
     child.on('error', reject);
