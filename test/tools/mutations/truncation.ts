@@ -32,9 +32,9 @@ export const TRUNCATION: readonly Mutation[] = [
   },
   {
     name: 'truncateBefore is not told that what it waits for was truncated',
-    file: 'engine/checkpoint/checkpointer.ts',
-    find: 'list.splice(0, Infinity, ...list.filter((segment) => !segments.has(segment))); } this.#settleReleased();',
-    replace: 'list.splice(0, Infinity, ...list.filter((segment) => !segments.has(segment))); }',
+    file: 'engine/checkpoint/retirement.ts',
+    find: 'id: Math.min(below, id + 1), done })); this.#settle();',
+    replace: 'id: Math.min(below, id + 1), done }));',
     caughtBy: named('crash/crash-interplay', 'truncateBefore waits for ever when what it waits for is truncated to 0'),
   },
   {
@@ -54,7 +54,7 @@ export const TRUNCATION: readonly Mutation[] = [
   {
     name: 'a truncated segment that could not be renamed is forgotten',
     file: 'engine/log/truncate.ts',
-    find: 'checkpointer.discard(segment);',
+    find: 'checkpointer.retirement.discard(segment);',
     replace: '',
     caughtBy: named('crash/crash-interplay', 'a segment that was cut off but kept its name makes the log look damaged later'),
   },
