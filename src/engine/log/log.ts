@@ -74,7 +74,7 @@ export class Log {
       lifecycle, { onFlushed: () => this.writeQueue.pump() }, environment, directory.path, options,
     );
     this.checkpointer = this.#newCheckpointer();
-    this.rotation = this.#newRotation(encoder, Math.max(recovered.lastId + 1, encoder.segment.segmentId));
+    this.rotation = this.#newRotation(encoder, recovered.lastId + 1);
     this.writeQueue = new WriteQueue(foundation, this.rotation, this.flusher);
     this.flusher.durableId.set(recovered.lastId);
     holds.onLess(() => this.checkpointer.retirement.reconsider());

@@ -105,11 +105,6 @@ export const RECOVERY: readonly Mutation[] = [
     file: 'engine/write/rotation.ts',
     find: 'lastId: this.nextId - 1',
     replace: 'lastId: 0',
-    also: [{
-      file: 'engine/log/log.ts',
-      find: 'Math.max(recovered.lastId + 1, encoder.segment.segmentId)',
-      replace: 'recovered.lastId + 1',
-    }],
     caughtBy: crashes('everything checkpointed, reopened again and again'),
   },
   {
@@ -117,11 +112,6 @@ export const RECOVERY: readonly Mutation[] = [
     file: 'engine/log/continue.ts',
     find: 'lastId: nextId - 1,',
     replace: 'lastId: 0,',
-    also: [{
-      file: 'engine/log/log.ts',
-      find: 'Math.max(recovered.lastId + 1, encoder.segment.segmentId)',
-      replace: 'recovered.lastId + 1',
-    }],
     caughtBy: crashes('an entry larger than a segment'),
   },
   {
