@@ -147,8 +147,6 @@ class Target {
     if (!isFirst) await removeEmptyLast(directory);
     const options: WalOptions = { preallocateBytes: this.#preallocateBytes, versionInfo };
     this.#log = await WriteAheadLog.recover(directory, keepAll, options);
-    // They all fail, as they are meant to. Where nothing listens, the first is a process warning.
-    this.#log.on('checkpointFailed', () => undefined);
     // The version info is that of the next segment.
     if (!isFirst) await this.#log.checkpointActive();
     this.#nextId = this.#log.stats().nextId;
