@@ -84,10 +84,14 @@ const CODE_BY_ERRNO: Readonly<Record<string, WalErrorCode>> = {
   EROFS: 'WAL_READ_ONLY',
 };
 
+/** What a thrown value says, whatever it is. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** `error` as a WalError: itself if it is one, else coded by its errno, with `error` as the cause. */
 export function toWalError(error: unknown, doing: string, details: WalErrorDetails = {}): WalError {
   if (error instanceof WalError) return error;
   const errno = errnoOf(error) ?? '';
-  const reason = error instanceof Error ? error.message : String(error);
-  return new WalError(CODE_BY_ERRNO[errno] ?? 'WAL_IO', `${doing}: ${reason}`, { ...details, cause: error });
+  return new WalError(CODE_BY_ERRNO[errno] ?? 'WAL_IO', `${doing}: ${messageOf(error)}`, { ...details, cause: error });
 }

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { show } from '../base/bytes.js';
+import { messageOf } from '../base/errors.js';
 
 /** The absolute path of a directory given as a path or a `file:` URL. Throws a TypeError or RangeError otherwise. */
 export function directoryPath(directory: string | URL): string {
@@ -17,7 +18,7 @@ function pathOf(url: URL): string {
     return path.resolve(fileURLToPath(url));
   } catch (cause) {
     // Another protocol, another host, or an encoded separator.
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new TypeError(`directory must be a string or a file: URL, not ${url.href}: ${reason}`, { cause });
   }
 }

@@ -5,24 +5,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { WriteAheadLog, type LogManager } from '../../src/index.js';
+import { WriteAheadLog } from '../../src/index.js';
+import { BIN, keepAll, wal } from '../tools/command-line.js';
 import { SMALL } from '../tools/helpers.js';
 
-const BIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const PRELOAD = new URL('../tools/failing-step-preload.js', import.meta.url).href;
 const FORMAT_0 = fileURLToPath(new URL('../../../test/fixtures/okaywal-v0/small/log', import.meta.url));
-
-/** Keeps every entry in the log. */
-const keepAll: LogManager = {
-  recover: () => undefined,
-  checkpointTo() {
-    throw new Error('this log keeps its entries');
-  },
-};
-
-function wal(...args: string[]) {
-  return spawnSync(process.execPath, [BIN, ...args], { encoding: 'utf8' });
-}
 
 describe('copies of logs', () => {
   let root: string;

@@ -1,28 +1,15 @@
 /** The command line on logs of the predecessor, OkayWAL, and on those that still have segments of it. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { LogVoid, WriteAheadLog, type LogManager } from '../../src/index.js';
+import { LogVoid, WriteAheadLog } from '../../src/index.js';
+import { keepAll, wal } from '../tools/command-line.js';
 import { SMALL } from '../tools/helpers.js';
 
-const BIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const FIXTURES = fileURLToPath(new URL('../../../test/fixtures/okaywal-v0', import.meta.url));
 const NOTE = 'format 0 has no chain: damage can look like an end there';
-
-/** Keeps every entry in the log. */
-const keepAll: LogManager = {
-  recover: () => undefined,
-  checkpointTo() {
-    throw new Error('this log keeps its entries');
-  },
-};
-
-function wal(...args: string[]) {
-  return spawnSync(process.execPath, [BIN, ...args], { encoding: 'utf8' });
-}
 
 function fixture(name: string): string {
   return path.join(FIXTURES, name, 'log');

@@ -6,21 +6,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { LogVoid, WriteAheadLog, type LogManager } from '../../src/index.js';
+import { LogVoid, WriteAheadLog } from '../../src/index.js';
+import { BIN, keepAll } from '../tools/command-line.js';
 import { SMALL } from '../tools/helpers.js';
 
-const BIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const PRELOAD = new URL('../tools/live-log-preload.js', import.meta.url).href;
 const FORMAT_0 = fileURLToPath(new URL('../../../test/fixtures/okaywal-v0/segments/log', import.meta.url));
 const ENTRIES = 40;
-
-/** Keeps every entry in the log. */
-const keepAll: LogManager = {
-  recover: () => undefined,
-  checkpointTo() {
-    throw new Error('this log keeps its entries');
-  },
-};
 
 describe('the command line on a live log', () => {
   let root: string;

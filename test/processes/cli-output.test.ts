@@ -5,24 +5,15 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { WriteAheadLog, type LogManager } from '../../src/index.js';
+import { WriteAheadLog } from '../../src/index.js';
 import { SMALL } from '../tools/helpers.js';
+import { BIN, keepAll, wal } from '../tools/command-line.js';
 import { makeLargeChunkLog } from '../tools/large-chunk-log.js';
 
-const BIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const MIB = 1024 * 1024;
 /** More than a string can have. */
 const LARGE = 600 * MIB;
 const hasScript = process.platform === 'linux' && spawnSync('script', ['--version']).status === 0;
-
-/** Keeps every entry in the log. */
-const keepAll: LogManager = {
-  recover: () => undefined,
-  checkpointTo() {
-    throw new Error('this log keeps its entries');
-  },
-};
 
 interface ShownChunk {
   readonly length: number;
@@ -30,10 +21,6 @@ interface ShownChunk {
   readonly text?: string;
   readonly base64?: string;
   readonly hex?: string;
-}
-
-function wal(...args: string[]) {
-  return spawnSync(process.execPath, [BIN, ...args], { encoding: 'utf8', maxBuffer: 64 * MIB });
 }
 
 /** What a terminal with this many columns shows of a command, line by line. */

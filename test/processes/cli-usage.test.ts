@@ -1,6 +1,6 @@
 /** What the command line says to those who call it in the wrong way, and of itself. */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -8,14 +8,10 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LogVoid, WriteAheadLog } from '../../src/index.js';
 import { ROOT } from '../tools/example-project.js';
+import { BIN, wal } from '../tools/command-line.js';
 import { withTemporaryDirectory } from '../tools/helpers.js';
 
-const BIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const OLD = fileURLToPath(new URL('../../../test/fixtures/okaywal-v0/small/log', import.meta.url));
-
-function wal(...args: string[]) {
-  return spawnSync(process.execPath, [BIN, ...args], { encoding: 'utf8' });
-}
 
 function errorOf(stderr: string): unknown {
   return (JSON.parse(stderr) as { error: unknown }).error;

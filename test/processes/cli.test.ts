@@ -6,33 +6,14 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { LogVoid, WriteAheadLog, type LogManager, type WalOptions } from '../../src/index.js';
+import { LogVoid, WriteAheadLog, type WalOptions } from '../../src/index.js';
 import { ROOT } from '../tools/example-project.js';
+import { BIN, keepAll, wal } from '../tools/command-line.js';
 import { text } from '../tools/helpers.js';
 
-const BIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const COMMANDS = ['inspect', 'verify', 'dump', 'tail', 'repair', 'import', 'bench'];
 const SMALL: WalOptions = { preallocateBytes: 4096, checkpointAfterBytes: 2048, bufferBytes: 4096, maxPendingBytes: 1024 * 1024 };
 const ENTRIES = 50;
-
-/** Keeps every entry in the log. */
-const keepAll: LogManager = {
-  recover: () => undefined,
-  checkpointTo() {
-    throw new Error('this log keeps its entries');
-  },
-};
-
-interface Outcome {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function wal(...args: string[]): Outcome {
-  return spawnSync(process.execPath, [BIN, ...args], { encoding: 'utf8' });
-}
 
 /** The single line of JSON that a command prints. */
 function json<T>(...args: string[]): T {

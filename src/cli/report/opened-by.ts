@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { hasCode } from '../../base/errno.js';
+import { messageOf } from '../../base/errors.js';
 import { readHolder } from '../../files/lock/heartbeat-directory.js';
 import { livenessOf, parseOwner } from '../../files/lock/lock-owner.js';
 
@@ -9,7 +10,7 @@ export async function ownerOf(directory: string): Promise<string> {
   try {
     return await readOwner(directory);
   } catch (error) {
-    return `unknown; its locks cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+    return `unknown; its locks cannot be read: ${messageOf(error)}`;
   }
 }
 

@@ -1,5 +1,5 @@
 import { assert } from '../../base/assert.js';
-import { WalError } from '../../base/errors.js';
+import { messageOf, WalError } from '../../base/errors.js';
 import type { DirectoryLock } from '../../files/file-manager.js';
 
 /** What a log is doing with its directory. */
@@ -85,7 +85,7 @@ export class Lifecycle {
   /** Ends the log for good. Only the first failure counts. */
   fail(cause: unknown): void {
     if (this.#failure !== undefined || this.#phase === 'closed') return;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     const error = new WalError(
       'WAL_FAILED', `the log has failed and must be recovered before it is used again: ${reason}`, { cause },
     );

@@ -1,6 +1,6 @@
 import { ignoreRejection } from '../../base/async.js';
 import { show } from '../../base/bytes.js';
-import { WalError } from '../../base/errors.js';
+import { messageOf, WalError } from '../../base/errors.js';
 import { SegmentReader, type Entry } from '../../segment/segment-reader.js';
 import type { RecoveredSegment, Segment } from '../../segment/segment.js';
 import type { LogManagerOf } from '../checkpoint/log-manager.js';
@@ -75,7 +75,7 @@ function assertRecovery(answer: unknown): 'recover' | 'abandon' {
 }
 
 function managerError(method: string, cause: unknown, { segmentId }: { segmentId: number }): WalError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = messageOf(cause);
   return new WalError('WAL_LOG_MANAGER_FAILED', `the LogManager's ${method} failed: ${reason}`, { cause, segmentId });
 }
 

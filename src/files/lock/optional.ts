@@ -4,6 +4,7 @@
  */
 import { isMainThread } from 'node:worker_threads';
 import type ProperLockfile from 'proper-lockfile';
+import { messageOf } from '../../base/errors.js';
 
 /** The part of fs-ext that is used. Its other forms can abort the process or keep it from ending. */
 export interface Flock {
@@ -31,7 +32,7 @@ export async function loadLockfile(): Promise<typeof ProperLockfile> {
   } catch (error) {
     // As a CommonJS package it needs `require`, which some bundles that are ES modules lack. The runtime has it.
     const { default: lockfile } = await importUnbundled<typeof ProperLockfile>('proper-lockfile').catch(() => {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       throw new Error(`proper-lockfile cannot be loaded (${reason}); bundles must leave it external`, { cause: error });
     });
     return lockfile;
