@@ -3,15 +3,15 @@ import assert from 'node:assert/strict';
 import type { WriteAheadLog } from '../../src/index.js';
 import { Gate, type FaultyFileManager, type FileCall } from '../tools/faulty-file-manager.js';
 import {
-  fillSegment, forEachFileManager, HoardingManager, inMemory, RecordingManager, Storage, turns, until,
+  checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, quiet, RecordingManager, Storage, turns, until,
 } from '../tools/helpers.js';
 
 forEachFileManager('row 41: a log whose lock was lost unnoticed writes, syncs or renames once more', async (base) => {
   const { storage, faulty } = base.withFaults();
   const log = await storage.open({ options: { sync: 'manual' } });
   await fillSegment(log);
-  await until(() => log.stats().segmentsToCheckpoint === 0);
-  await turns();
+  await checkpointed(log);
+  await quiet(faulty);
   const failed = new Promise((resolve) => log.once('failed', resolve));
   faulty.isHeld = false;
   const calls = faulty.calls.length;

@@ -25,6 +25,8 @@ export type Hook = (call: FileCall) => void | Promise<void>;
 /** A FileManager that records every call, and lets a test delay or fail the ones it chooses. */
 export class FaultyFileManager implements FileManager {
   readonly calls: FileCall[] = [];
+  /** How many calls have begun and not ended. */
+  inFlight = 0;
   before: Hook = () => undefined;
   after: Hook = () => undefined;
   /** How many bytes of a write are taken; the rest is for the next call. */
@@ -103,10 +105,15 @@ export class FaultyFileManager implements FileManager {
 
   async run<T>(call: FileCall, operation: () => Promise<T>): Promise<T> {
     this.calls.push(call);
-    await this.before(call);
-    const result = await operation();
-    await this.after(call);
-    return result;
+    this.inFlight++;
+    try {
+      await this.before(call);
+      const result = await operation();
+      await this.after(call);
+      return result;
+    } finally {
+      this.inFlight--;
+    }
   }
 
   forget(handle: FaultyFileHandle): void {

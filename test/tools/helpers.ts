@@ -296,6 +296,18 @@ export async function ready(log: WriteAheadLog): Promise<void> {
   await until(() => log.stats().spareSegments > 0);
 }
 
+/**
+ * Resolves when the log does nothing in the background any more. Between one call to its storage and the next there may
+ * be a few turns, so that many without a call say that it has ended.
+ */
+export async function quiet(faulty: FaultyFileManager): Promise<void> {
+  let turnsWithoutCall = 0;
+  await until(() => {
+    turnsWithoutCall = faulty.inFlight === 0 ? turnsWithoutCall + 1 : 0;
+    return turnsWithoutCall > 20;
+  });
+}
+
 /** Whether `promise` has settled by itself. */
 export async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;
