@@ -90,7 +90,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     assertInternal(log instanceof Log, 'WriteAheadLog', 'WriteAheadLog.recover()');
     this.#log = log;
     log.observe({
-      persist: (segment, signal) => calls.persist(segment, this, signal),
+      persist: (segment, persisting) => calls.persist(segment, this, persisting),
       report: (name, ...details) => this.#report(name, ...details),
     });
   }

@@ -46,7 +46,7 @@ export class RecordingManager implements LogManager {
   readonly checkpoints: { readonly lastId: EntryId; readonly entries: readonly SeenEntry[] }[] = [];
   onSegment: (segment: RecoveredSegment) => Recovery | Promise<Recovery> = () => 'recover';
   onRecover: (entry: Entry) => void | Promise<void> = () => undefined;
-  onCheckpoint: (lastId: EntryId, log: WriteAheadLog) => void | Promise<void> = () => undefined;
+  onCheckpoint: (lastId: EntryId, log: WriteAheadLog, signal: AbortSignal) => void | Promise<void> = () => undefined;
 
   shouldRecoverSegment(segment: RecoveredSegment): Recovery | Promise<Recovery> {
     this.segments.push(segment);
@@ -58,8 +58,8 @@ export class RecordingManager implements LogManager {
     this.recovered.push({ id: entry.id, chunks: (await entry.readAllChunks()).map(text) });
   }
 
-  async checkpointTo(lastId: EntryId, reader: SegmentReader, log: WriteAheadLog): Promise<void> {
-    await this.onCheckpoint(lastId, log);
+  async checkpointTo(lastId: EntryId, reader: SegmentReader, log: WriteAheadLog, signal: AbortSignal): Promise<void> {
+    await this.onCheckpoint(lastId, log, signal);
     const entries: SeenEntry[] = [];
     for await (const entry of reader) entries.push({ id: entry.id, chunks: (await entry.readAllChunks()).map(text) });
     this.checkpoints.push({ lastId, entries });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { LogVoid, type Entry, type LogManager, type SegmentReader, type WriteAheadLog } from '../../src/index.js';
+import { deferred } from '../../src/base/async.js';
 import { Gate, systemError } from '../tools/faulty-file-manager.js';
 import {
   checkpointAll, checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, isCheckpointed, isSettled,
@@ -366,4 +367,68 @@ inMemory('segments that are released do not wait for the pause after a file coul
   await turns();
   assert.ok(await isSettled(freed));
   assert.equal(environment.pauses.length, 1);
+});
+
+forEachFileManager('a checkpoint that only waits keeps a shutdown waiting, or is reported as failed by it', async (storage) => {
+  const manager = new RecordingManager();
+  const signals: AbortSignal[] = [];
+  manager.onCheckpoint = (_lastId, _log, signal) => new Promise((_resolve, reject) => {
+    signals.push(signal);
+    signal.addEventListener('abort', () => reject(signal.reason as Error));
+  });
+  const log = await storage.open({ manager });
+  const failures: unknown[] = [];
+  log.on('checkpointFailed', ({ error }) => failures.push(error));
+  await log.append('one');
+  await log.checkpointActive();
+  await until(() => signals.length === 1);
+  await log.append('two');
+  assert.equal(signals[0].aborted, false);
+  await log.shutdown();
+  await turns();
+  assert.equal((signals[0].reason as { code?: string }).code, 'WAL_CLOSED');
+  assert.deepEqual(failures, []);
+  assert.deepEqual((await storage.contents()).map(({ chunks }) => chunks[0]), ['one', 'two']);
+});
+
+inMemory('a checkpoint that is told of a shutdown cannot finish its work, or fails without a word', async (storage) => {
+  const outcomes = ['finishes', 'fails'] as const;
+  for (const [i, outcome] of outcomes.entries()) {
+    const manager = new RecordingManager();
+    const done = deferred<void>();
+    let isRunning = false;
+    manager.onCheckpoint = async () => {
+      isRunning = true;
+      await done.promise;
+      if (outcome === 'fails') throw new Error('no storage');
+    };
+    const log = await storage.open({ manager });
+    const failures: string[] = [];
+    log.on('checkpointFailed', ({ error }) => failures.push(error.code));
+    await log.append(`entry ${i}`);
+    await log.checkpointActive();
+    await until(() => isRunning);
+    const ended = log.shutdown();
+    assert.equal(await isSettled(ended), false);
+    done.resolve();
+    await ended;
+    await turns();
+    assert.deepEqual(failures, outcome === 'fails' ? ['WAL_LOG_MANAGER_FAILED'] : []);
+    assert.deepEqual(manager.checkpoints.length, outcome === 'fails' ? 0 : 1);
+  }
+});
+
+inMemory('a checkpoint of entries that are released is not told, or keeps them', async (storage) => {
+  const manager = new RecordingManager();
+  let told: AbortSignal | undefined;
+  manager.onCheckpoint = (_lastId, _log, signal) => {
+    told = signal;
+    return new Promise(() => undefined);
+  };
+  const log = await storage.open({ manager });
+  await log.append('one');
+  await log.checkpointActive();
+  await until(() => told !== undefined);
+  await log.truncateBefore(2);
+  assert.equal(told?.aborted, true);
 });

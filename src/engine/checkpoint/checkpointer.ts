@@ -5,12 +5,13 @@ import type { EntryId } from '../../model/entry.js';
 import type { Segment } from '../../segment/segment.js';
 import type { Lifecycle } from '../directory/lifecycle.js';
 import type { SpareFiles } from '../directory/spare-files.js';
+import { Persisting } from './persisting.js';
 import { Retirement, type Retention } from './retirement.js';
 import { RetryingWorker } from './retrying-worker.js';
 
 export interface CheckpointerEvents {
-  /** Persists a segment's entries. When it resolves they are safe outside the log. Rejects at once if it is aborted. */
-  persist(segment: Segment, signal: AbortSignal): Promise<void>;
+  /** Persists a segment's entries. When it resolves they are safe outside the log. Rejects at once if it is dropped. */
+  persist(segment: Segment, persisting: Persisting): Promise<void>;
   /** The segment's entries are safe elsewhere. */
   onCheckpointed(segment: Segment): void;
   /** From here on no new hold can keep the segment's entries. */
@@ -32,8 +33,8 @@ export class Checkpointer {
   readonly #events: CheckpointerEvents;
   readonly #segments: Segment[] = [];
   readonly #worker: RetryingWorker<Segment>;
-  /** Aborts the persisting that is running. */
-  #persisting: AbortController | undefined;
+  /** What is running. */
+  #persisting: Persisting | undefined;
   /** Entries below this id need not be persisted: the user has released them. */
   #releasedBelow: EntryId = 0;
   /** Whether nothing is begun until `resume`. */
@@ -103,20 +104,20 @@ export class Checkpointer {
     const { refusal } = this.#lifecycle;
     if (refusal !== undefined) throw refusal;
     const freed = this.retirement.whenFreed(inTheWay);
-    if (this.#segments.length > 0 && this.#segments[0].lastId < id) this.#persisting?.abort();
+    if (this.#segments.length > 0 && this.#segments[0].lastId < id) this.#persisting?.drop();
     this.#worker.hurry();
     await freed;
   }
 
-  /** Begins nothing until `resume`, and aborts what is being persisted, if it is one of `segments`. */
+  /** Begins nothing until `resume`, and drops what is being persisted, if it is one of `segments`. */
   async suspend(segments: ReadonlySet<Segment>): Promise<void> {
     assert(!this.#isSuspended, 'checkpoints are suspended once at a time');
     this.#isSuspended = true;
-    if (this.#persisting !== undefined && segments.has(this.#segments[0])) this.#persisting.abort();
+    if (this.#persisting !== undefined && segments.has(this.#segments[0])) this.#persisting.drop();
     this.#worker.hurry();
     await this.retirement.idle();
     // What is being persisted now is none of them, and may take as long as it likes.
-    if (this.#persisting?.signal.aborted !== false) await this.#worker.idle();
+    if (this.#persisting?.dropped.aborted !== false) await this.#worker.idle();
   }
 
   resume(): void {
@@ -135,14 +136,15 @@ export class Checkpointer {
   }
 
   /**
-   * Begins nothing new. Resolves when what is running has ended; the segments left are handed over after the next
-   * recovery. Callers that wait for segments to be freed are told the reason.
+   * Begins nothing new, and lets what is running give up. Resolves when it has ended; the segments left are handed over
+   * after the next recovery. Callers that wait for segments to be freed are told the reason.
    */
   async stop(): Promise<void> {
     const { refusal } = this.#lifecycle;
     assert(refusal !== undefined, 'checkpoints are stopped once the log is closing or has failed');
     // Not after what is running: that may never end.
     this.retirement.turnAway(refusal);
+    this.#persisting?.stop(refusal);
     this.#worker.hurry();
     await this.retirement.idle();
     await this.#worker.idle();
@@ -155,7 +157,7 @@ export class Checkpointer {
   async #checkpoint(segment: Segment): Promise<void> {
     if (segment.phase === 'closed') {
       const isSafe = segment.lastId < this.#releasedBelow;
-      // What was aborted is begun again, or not at all, but nothing went wrong.
+      // What was given up is begun again, or not at all, but nothing went wrong.
       if (!isSafe && !(await this.#persist(segment))) return;
       // Not again, even if its file cannot be freed now.
       segment.checkpointed();
@@ -168,15 +170,15 @@ export class Checkpointer {
     this.#events.onCheckpointed(segment);
   }
 
-  /** Resolves with whether the segment need not be persisted any more: not if that was aborted. */
+  /** Resolves with whether the segment need not be persisted any more: not if that was given up. */
   async #persist(segment: Segment): Promise<boolean> {
-    const persisting = new AbortController();
+    const persisting = new Persisting();
     this.#persisting = persisting;
     try {
-      await this.#events.persist(segment, persisting.signal);
+      await this.#events.persist(segment, persisting);
       return true;
     } catch (error) {
-      if (!persisting.signal.aborted) throw error;
+      if (!persisting.isEndedBy(error as WalError)) throw error;
       return segment.lastId < this.#releasedBelow;
     } finally {
       this.#persisting = undefined;

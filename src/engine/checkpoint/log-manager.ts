@@ -38,6 +38,10 @@ export interface LogManagerOf<Log> {
    * returns resolves, they must be synced to your storage: the log forgets them then. It may be called
    * again for the same entries, after an error or a crash. Commits continue meanwhile. Do not await
    * `log.shutdown()` here: it waits for this call.
+   *
+   * It may take as long as it likes, for instance to wait until it is worth the work. `signal` is aborted when the log
+   * is shut down or has failed, or does not need these entries persisted. To reject with its reason, or with an
+   * AbortError, is no failure then: it is not reported, and the entries are handed over again after the next recovery.
    */
-  checkpointTo(lastId: EntryId, entries: SegmentReader, log: Log): void | Promise<void>;
+  checkpointTo(lastId: EntryId, entries: SegmentReader, log: Log, signal: AbortSignal): void | Promise<void>;
 }

@@ -10,6 +10,7 @@ import type { SegmentEncoder } from '../../segment/segment-encoder.js';
 import type { Segment } from '../../segment/segment.js';
 import { Checkpointer } from '../checkpoint/checkpointer.js';
 import type { Holds, IdRange } from '../checkpoint/holds.js';
+import type { Persisting } from '../checkpoint/persisting.js';
 import type { Lifecycle } from '../directory/lifecycle.js';
 import type { LogDirectory } from '../directory/log-directory.js';
 import type { SpareFiles } from '../directory/spare-files.js';
@@ -35,7 +36,7 @@ export interface LogFoundation {
 /** The object that users hold, as the log sees it. */
 export interface LogObserver {
   /** Has a closed segment's entries persisted. When it resolves they are safe outside the log. */
-  persist(this: void, segment: Segment, signal: AbortSignal): Promise<void>;
+  persist(this: void, segment: Segment, persisting: Persisting): Promise<void>;
   report<Name extends keyof WalEvents>(this: void, name: Name, ...details: WalEvents[Name]): void;
 }
 
@@ -183,10 +184,10 @@ export class Log {
   #newCheckpointer(): Checkpointer {
     const { lifecycle, spareFiles, environment, holds } = this.#foundation;
     return new Checkpointer(lifecycle, spareFiles, environment, holds, {
-      persist: (segment, signal) => {
+      persist: (segment, persisting) => {
         const { segmentId, lastId } = segment;
         const describe = () => ({ directory: this.directory.path, segmentId, lastId });
-        return traced(checkpointChannel, describe, () => this.#observed.persist(segment, signal));
+        return traced(checkpointChannel, describe, () => this.#observed.persist(segment, persisting));
       },
       onRetiring: (segment) => this.segments.gone(segment.lastId),
       // From here on nothing new can pin the segment: its file is about to be used again.

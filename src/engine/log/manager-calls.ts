@@ -4,6 +4,7 @@ import { messageOf, WalError } from '../../base/errors.js';
 import { SegmentReader, type Entry } from '../../segment/segment-reader.js';
 import type { RecoveredSegment, Segment } from '../../segment/segment.js';
 import type { LogManagerOf } from '../checkpoint/log-manager.js';
+import type { Persisting } from '../checkpoint/persisting.js';
 import type { RecoveryTarget } from '../recover/recovery.js';
 
 /** A checkpoint yields to commits at every block it reads: a larger one makes them wait for all the entries in it. */
@@ -43,17 +44,17 @@ export class ManagerCalls<Log> implements RecoveryTarget {
   }
 
   /**
-   * Has a closed segment's entries persisted, unless it holds nothing that the owner wants. When `signal` is aborted
+   * Has a closed segment's entries persisted, unless it holds nothing that the owner wants. When that is dropped
    * nothing more of it can be read, and this rejects without waiting for the owner.
    */
-  async persist(segment: Segment, log: Log, signal: AbortSignal): Promise<void> {
+  async persist(segment: Segment, log: Log, { signal, dropped }: Persisting): Promise<void> {
     if (segment.isEmpty) return;
     const reader = new SegmentReader(segment, this.#blockBytes);
     // Before the manager is called, which may be what aborts it.
-    const aborted = whenAborted(signal);
+    const abandoned = whenAborted(dropped);
     try {
       signal.throwIfAborted();
-      await Promise.race([this.#manager.checkpointTo(segment.lastId, reader, log), aborted]);
+      await Promise.race([this.#manager.checkpointTo(segment.lastId, reader, log, signal), abandoned]);
     } catch (error) {
       throw managerError('checkpointTo', error, segment);
     } finally {

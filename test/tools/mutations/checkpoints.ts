@@ -19,15 +19,15 @@ export const CHECKPOINTS: readonly Mutation[] = [
   {
     name: 'a checkpoint that failed frees its segment',
     file: 'engine/checkpoint/checkpointer.ts',
-    find: 'await this.#events.persist(segment, persisting.signal);',
-    replace: 'await this.#events.persist(segment, persisting.signal).catch(() => undefined);',
+    find: 'await this.#events.persist(segment, persisting);',
+    replace: 'await this.#events.persist(segment, persisting).catch(() => undefined);',
     caughtBy: crashes('a failing checkpoint'),
   },
   {
     name: 'a segment is freed while its checkpoint goes on',
     file: 'engine/checkpoint/checkpointer.ts',
-    find: 'await this.#events.persist(segment, persisting.signal);',
-    replace: 'void this.#events.persist(segment, persisting.signal).catch(() => undefined);',
+    find: 'await this.#events.persist(segment, persisting);',
+    replace: 'void this.#events.persist(segment, persisting).catch(() => undefined);',
     caughtBy: crashes('a checkpoint that never ends'),
   },
   {
