@@ -6,10 +6,10 @@ import { assertId, type EntryId } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
 import { resolveOptions, signalOf } from '../model/options.js';
 import type { FileManager } from '../files/file-manager.js';
+import { ViewedChunks } from '../engine/read/viewed-chunks.js';
 import { viewLog, type LogView, type ViewOptions } from '../engine/view/log-view.js';
 import { openScanner } from '../engine/view/segment-chain.js';
 import { findClosedEnd, findLastEnd, type SegmentEnd } from '../engine/view/segment-end.js';
-import { ChunkSource } from '../segment/chunk-source.js';
 import { damaged, Entry } from '../segment/segment-reader.js';
 import type { RecordScanner } from '../segment/record-scanner.js';
 import type { RecoveredSegment, Segment } from '../segment/segment.js';
@@ -96,6 +96,7 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   readonly #open = new Set<Segment>();
   #view!: LogView;
   #segments: readonly SegmentInfo[] = [];
+  #chunks = new ViewedChunks([]);
   #isClosed = false;
 
   private constructor(directory: string, options: ViewOptions) {
@@ -226,21 +227,25 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
    * await reader.close();
    */
   async readAt(position: LogPosition): Promise<ChunkReader> {
-    if (!(position instanceof LogPosition)) {
-      throw new TypeError(`position must be a LogPosition, not ${show(position)}`);
-    }
     this.#assertOpen();
-    const { segmentId, offset } = position;
-    const segment = this.#view.segments.find((linked) => linked.segment.segmentId === segmentId)?.segment;
-    const end = this.#segments.find((info) => info.segmentId === segmentId)?.end ?? 0;
-    if (segment === undefined || offset < segment.start || offset >= end) throw gone(position);
-    segment.pin();
-    try {
-      return new ChunkReader(segment, await ChunkSource.open(segment, position, end));
-    } catch (error) {
-      segment.unpin();
-      throw error;
-    }
+    const { segment, source } = await this.#chunks.open(position);
+    return new ChunkReader(segment, source);
+  }
+
+  /**
+   * The data of the chunk at `position`, verified, read on the calling thread: `WriteAheadLog.readSync` says when to
+   * use it. Throws as `readAt` rejects, with `WAL_CORRUPT` also for data that is damaged. A TypeError if the
+   * FileManager cannot read on the calling thread.
+   *
+   * @example
+   * const { chunks: [chunk] } = await log.append('hello');
+   * const reader = await WriteAheadLog.openReadOnly('my-log', options);
+   * console.log(Buffer.from(reader.readSync(chunk.position)).toString()); // hello
+   * await reader.close();
+   */
+  readSync(position: LogPosition): Uint8Array {
+    this.#assertOpen();
+    return this.#chunks.readSync(position);
   }
 
   /**
@@ -260,6 +265,8 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
         const view = await viewLog(this.#directory, this.#options);
         for (const { segment } of view.segments) this.#open.add(segment);
         this.#segments = describe(view);
+        const ends = this.#segments.map(({ end }) => end);
+        this.#chunks = new ViewedChunks(view.segments.map(({ segment }, i) => ({ segment, end: ends[i] })));
         const outdated = this.#view?.segments ?? [];
         this.#view = view;
         for (const { segment } of outdated) void segment.whenUnpinned().then(() => this.#close(segment));
@@ -326,10 +333,4 @@ function assertNotGone(from: EntryId | undefined, oldest: Segment | undefined): 
   if (from === undefined || oldest === undefined || from > oldest.idBefore) return;
   const message = `entries up to ${oldest.idBefore} have been checkpointed, and ${from} is among them`;
   throw new WalError('WAL_POSITION_GONE', message, { segmentId: oldest.segmentId });
-}
-
-function gone({ segmentId, offset }: LogPosition): WalError {
-  const message = `nothing is stored at offset ${offset} of segment ${segmentId}: ` +
-    'it has been checkpointed, or is not there yet';
-  return new WalError('WAL_POSITION_GONE', message, { segmentId, offset });
 }

@@ -24,6 +24,8 @@ export type WalErrorCode =
   | 'WAL_UNSUPPORTED_VERSION'
   /** Nothing is stored at this position any more, or not yet. */
   | 'WAL_POSITION_GONE'
+  /** The entry at this position is not durable yet. */
+  | 'WAL_NOT_DURABLE'
   /** An entry id that has not been given out yet. */
   | 'WAL_OUT_OF_RANGE'
   /** A hold wants entries that were to be dropped. */

@@ -91,6 +91,9 @@ export interface FileHandle {
    */
   read(target: Uint8Array, position: number): Promise<number>;
 
+  /** Like `read`, but on the calling thread: nothing else runs until it returns. Optional; `readSync` needs it. */
+  readBlocking?(target: Uint8Array, position: number): number;
+
   /**
    * Writes `parts` one behind the other from `position`, growing the file if need be (a gap reads as
    * zeros). Resolves with the number of bytes written: at least 1, and possibly fewer than given.

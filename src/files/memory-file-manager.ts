@@ -116,13 +116,15 @@ class MemoryFileHandle implements FileHandle {
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    return later(() => {
-      this.#assertOpen();
-      const { bytes, size } = this.#file;
-      const source = bytes.subarray(Math.min(position, size), Math.min(position + target.length, size));
-      target.set(source);
-      return source.length;
-    });
+    return later(() => this.readBlocking(target, position));
+  }
+
+  readBlocking(target: Uint8Array, position: number): number {
+    this.#assertOpen();
+    const { bytes, size } = this.#file;
+    const source = bytes.subarray(Math.min(position, size), Math.min(position + target.length, size));
+    target.set(source);
+    return source.length;
   }
 
   write(parts: readonly Uint8Array[], position: number): Promise<number> {

@@ -160,6 +160,10 @@ class NodeFileHandle implements FileHandle {
     return this.#call((descriptor, done) => fs.read(descriptor, target, 0, length, position, done));
   }
 
+  readBlocking(target: Uint8Array, position: number): number {
+    return fs.readSync(this.#open(), target, 0, Math.min(target.length, MAX_CALL_BYTES), position);
+  }
+
   write(parts: readonly Uint8Array[], position: number): Promise<number> {
     return this.#call((descriptor, done) => writeParts(this.#durableDescriptor ?? descriptor, parts, position, done));
   }

@@ -71,6 +71,20 @@ export async function readFully(file: FileHandle, target: Uint8Array, position: 
   return filled;
 }
 
+/** `readFully` on the calling thread. */
+export function readFullyBlocking(file: FileHandle, target: Uint8Array, position: number): number {
+  if (file.readBlocking === undefined) {
+    throw new TypeError('the FileManager of this log cannot read on the calling thread (`readBlocking`): use `read`');
+  }
+  let filled = 0;
+  while (filled < target.length) {
+    const read = file.readBlocking(filled === 0 ? target : target.subarray(filled), position + filled);
+    if (read === 0) break;
+    filled += read;
+  }
+  return filled;
+}
+
 /** Whether a file has no bytes but zeros. */
 export async function isAllZeros(file: FileHandle): Promise<boolean> {
   const block = Buffer.allocUnsafe(ZEROS.length);

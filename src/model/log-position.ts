@@ -51,6 +51,11 @@ export class LogPosition {
   }
 }
 
+/** Throws a TypeError for anything but a LogPosition. */
+export function assertPosition(position: unknown): asserts position is LogPosition {
+  if (!(position instanceof LogPosition)) throw new TypeError(`position must be a LogPosition, not ${show(position)}`);
+}
+
 function assertU53(name: string, value: number): void {
   if (Number.isSafeInteger(value) && value >= 0) return;
   throw new RangeError(`${name} must be an integer from 0 to 2^53 - 1, not ${show(value)}`);

@@ -1,11 +1,9 @@
-import { WalError } from '../base/errors.js';
 import type { ChunkChecksum } from '../format/format.js';
 import * as format from '../format/segment-format.js';
 import type { LogPosition } from '../model/log-position.js';
 import type { Segment } from './segment.js';
+import { chunkLength, cutOffChunk, damagedChunk, PROBE_BYTES } from './whole-chunk.js';
 
-/** A chunk of up to 4 KiB is read whole together with its header, in one call. */
-const PROBE_BYTES = format.CHUNK_OVERHEAD + 4096;
 const STREAM_BYTES = 256 * 1024;
 
 /**
@@ -37,10 +35,7 @@ export class ChunkSource {
     const { offset } = position;
     const bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(PROBE_BYTES, limit - offset)));
     const read = await segment.read(bytes, offset);
-    const header = bytes.subarray(0, format.CHUNK_HEADER_LENGTH);
-    if (read < format.CHUNK_HEADER_LENGTH || header[0] !== format.CHUNK_MARKER) throw noChunk(segment, offset);
-    const length = format.decodeChunkLength(header, 0);
-    if (offset + format.CHUNK_OVERHEAD + length > limit) throw noChunk(segment, offset);
+    const length = chunkLength(segment, offset, limit, bytes, read);
     const probe = bytes.subarray(format.CHUNK_HEADER_LENGTH, Math.min(read, format.CHUNK_HEADER_LENGTH + length + 4));
     return new ChunkSource(segment, position, length, probe);
   }
@@ -95,11 +90,7 @@ export class ChunkSource {
   }
 
   async assertValid(): Promise<void> {
-    if (await this.isValid()) return;
-    const { segmentId } = this.#segment;
-    const { offset } = this.position;
-    const message = `the chunk at offset ${offset} of segment ${segmentId} is damaged`;
-    throw new WalError('WAL_CORRUPT', message, { segmentId, offset });
+    if (!await this.isValid()) throw damagedChunk(this.#segment, this.position.offset);
   }
 
   /**
@@ -116,16 +107,7 @@ export class ChunkSource {
 
   async #readExactly(target: Uint8Array, from: number): Promise<void> {
     const offset = this.position.offset + format.CHUNK_HEADER_LENGTH + from;
-    if ((await this.#segment.read(target, offset)) < target.length) {
-      const { segmentId } = this.#segment;
-      const message = `segment ${segmentId} ends within the chunk at offset ${this.position.offset}`;
-      throw new WalError('WAL_CORRUPT', message, { segmentId, offset: this.position.offset });
-    }
+    const read = await this.#segment.read(target, offset);
+    if (read < target.length) throw cutOffChunk(this.#segment, this.position.offset);
   }
-}
-
-function noChunk({ segmentId }: Segment, offset: number): WalError {
-  const message = `no chunk begins at offset ${offset} of segment ${segmentId}: ` +
-    'the position comes from another log or from an entry that was never committed, or the segment is damaged';
-  return new WalError('WAL_CORRUPT', message, { segmentId, offset });
 }

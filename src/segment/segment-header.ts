@@ -7,3 +7,9 @@ export async function readHeader(
   const bytes = Buffer.alloc(MAX_HEADER_LENGTH);
   return decodeHeader(bytes.subarray(0, await read(bytes, 0)));
 }
+
+/** `readHeader` on the calling thread. */
+export function readHeaderSync(read: (target: Uint8Array, offset: number) => number): ReturnType<typeof decodeHeader> {
+  const bytes = Buffer.alloc(MAX_HEADER_LENGTH);
+  return decodeHeader(bytes.subarray(0, read(bytes, 0)));
+}

@@ -4,7 +4,7 @@ import { toWalError, WalError } from '../base/errors.js';
 import type { Format } from '../format/format.js';
 import type { SegmentHeader } from '../format/segment-format.js';
 import type { FileHandle } from '../files/file-manager.js';
-import { readFully } from '../files/transfer.js';
+import { readFully, readFullyBlocking } from '../files/transfer.js';
 import { SegmentLife } from './segment-life.js';
 
 /**
@@ -27,6 +27,11 @@ export interface RecoveredSegment {
   readonly versionInfo: Uint8Array;
   /** 1, or 0 for a segment written by the predecessor. */
   readonly formatVersion: number;
+}
+
+/** Where in a segment it was read. */
+interface Place {
+  readonly offset?: number;
 }
 
 /** One segment file that holds live entries, and who is reading it. */
@@ -90,6 +95,17 @@ export class Segment extends SegmentLife implements RecoveredSegment {
     return this.#use(() => readFully(this.file, target, offset), { offset });
   }
 
+  /** `read` on the calling thread. */
+  readSync(target: Uint8Array, offset: number): number {
+    if (this.#isClosed) throw this.#closedError({ offset });
+    try {
+      return readFullyBlocking(this.file, target, offset);
+    } catch (error) {
+      if (error instanceof TypeError) throw error;
+      throw this.#readError(error, { offset });
+    }
+  }
+
   /** The length of the file in bytes. Rejects as `read` does. */
   size(): Promise<number> {
     return this.#use(() => this.file.size(), {});
@@ -108,18 +124,26 @@ export class Segment extends SegmentLife implements RecoveredSegment {
   }
 
   /** Keeps the file open while it is read. */
-  async #use(reading: () => Promise<number>, place: { readonly offset?: number }): Promise<number> {
-    const { segmentId } = this;
-    const details = { segmentId, ...place };
-    if (this.#isClosed) throw new WalError('WAL_POSITION_GONE', `segment ${segmentId} is not open any more`, details);
+  async #use(reading: () => Promise<number>, place: Place): Promise<number> {
+    if (this.#isClosed) throw this.#closedError(place);
     this.#reads++;
     try {
       return await reading();
     } catch (error) {
-      throw toWalError(error, `segment ${segmentId} cannot be read`, details);
+      throw this.#readError(error, place);
     } finally {
       this.#reads--;
       if (this.#reads === 0) this.#readsDone?.resolve();
     }
+  }
+
+  #closedError(place: Place): WalError {
+    const { segmentId } = this;
+    return new WalError('WAL_POSITION_GONE', `segment ${segmentId} is not open any more`, { segmentId, ...place });
+  }
+
+  #readError(error: unknown, place: Place): WalError {
+    const { segmentId } = this;
+    return toWalError(error, `segment ${segmentId} cannot be read`, { segmentId, ...place });
   }
 }

@@ -1,5 +1,5 @@
 import { WalError } from '../base/errors.js';
-import { readHeader } from './segment-header.js';
+import { readHeader, readHeaderSync } from './segment-header.js';
 import { Segment } from './segment.js';
 
 /**
@@ -18,6 +18,13 @@ export class SharedSegment extends Segment {
     return read;
   }
 
+  override readSync(target: Uint8Array, offset: number): number {
+    const read = super.readSync(target, offset);
+    if (offset + read < Math.min(offset + target.length, this.#size)) throw this.#gone(offset);
+    this.#assertHeader(readHeaderSync((bytes, from) => super.readSync(bytes, from)), offset);
+    return read;
+  }
+
   override async size(): Promise<number> {
     const size = await super.size();
     // A segment never gets shorter. Its file is cut back only to be used again, before it gets the new header.
@@ -28,7 +35,10 @@ export class SharedSegment extends Segment {
 
   /** A file that is used again gets its new header before anything else in it is written over. */
   async #assertThere(offset: number): Promise<void> {
-    const header = await readHeader((target, from) => super.read(target, from));
+    this.#assertHeader(await readHeader((target, from) => super.read(target, from)), offset);
+  }
+
+  #assertHeader(header: Awaited<ReturnType<typeof readHeader>>, offset: number): void {
     const isThere = header !== undefined && 'seed' in header
       && header.seed === this.seed && header.format === this.format;
     if (!isThere) throw this.#gone(offset);

@@ -316,6 +316,7 @@ const handles: Readonly<Record<string, Run>> = {
       await assert.rejects(closed.write([pattern(1)], 0));
       await assert.rejects(closed.truncate(0));
       await assert.rejects(closed.read(new Uint8Array(1), 0));
+      if (closed.readBlocking !== undefined) assert.throws(() => closed.readBlocking?.(new Uint8Array(1), 0));
       await assert.rejects(closed.size());
       await assert.rejects(closed.sync());
       await assert.rejects(closed.close());
@@ -335,6 +336,22 @@ const handles: Readonly<Record<string, Run>> = {
     }
     file.syncBlocking?.();
     assert.deepEqual(await readAll(file), Uint8Array.of(0, 0, 0, ...pattern(200)));
+  }),
+  'a read on the calling thread differs from another one': onFile(async (file) => {
+    if (file.readBlocking === undefined) return;
+    await writeAll(file, [pattern(200)], 3);
+    const target = new Uint8Array(300).fill(255);
+    let filled = 0;
+    for (let read = -1; read !== 0; filled += read) {
+      read = file.readBlocking(target.subarray(filled), 2 + filled);
+      assert.ok(read >= 0 && filled + read <= 201);
+    }
+    assert.deepEqual(target.subarray(0, filled), Uint8Array.of(0, ...pattern(200)));
+    assert.ok(target.subarray(filled).every((byte) => byte === 255), 'bytes that were not read were changed');
+    for (const position of [203, 1_000_000]) assert.equal(file.readBlocking(target, position), 0);
+    await writeAll(file, [Uint8Array.of(7)], 3);
+    assert.equal(file.readBlocking(target.subarray(0, 1), 3), 1);
+    assert.equal(target[0], 7, 'a write that has resolved is not seen');
   }),
 };
 

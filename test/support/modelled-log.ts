@@ -52,6 +52,7 @@ export class ModelledLog {
   readonly #inFlight = new Set<Promise<void>>();
   readonly #followers: Promise<void>[] = [];
   readonly #readers: { readonly reader: ChunkReader; readonly chunk: KnownChunk }[] = [];
+  #reads = 0;
   /** Set once an operation was rejected with WAL_FAILED. */
   #hasFailed = false;
   #isDead = false;
@@ -211,12 +212,17 @@ export class ModelledLog {
     return this.#outcome('checkpointActive()', this.#open().checkpointActive());
   }
 
-  /** Reads back every chunk whose position is known, or, with `limit`, so many of them by chance. */
+  /**
+   * Reads back every chunk whose position is known, in all the ways there are by turns, or, with `limit`, so many of
+   * them by chance. And, at once, those that may not be durable yet: what is shown must stay.
+   */
   async readBack(limit = Infinity): Promise<void> {
+    for (const chunk of this.model.pendingChunks()) this.#readPending(chunk);
     let chunks = this.model.knownChunks();
     if (chunks.length > limit) chunks = Array.from({ length: limit }, () => this.#random.pick(chunks));
     for (const chunk of chunks) {
-      const outcome = await this.#outcome('readAt()', this.#read(chunk));
+      const [what, read] = WAYS_TO_READ[this.#reads++ % WAYS_TO_READ.length];
+      const outcome = await this.#outcome(what, this.#read(chunk, read));
       this.#expectReadable(chunk, outcome);
     }
   }
@@ -380,10 +386,19 @@ export class ModelledLog {
     return last;
   }
 
-  async #read(chunk: KnownChunk): Promise<void> {
-    const reader = await this.#open().readAt(chunk.position);
-    expectBytes(await reader.readAll(), chunk);
-    await reader.close();
+  async #read(chunk: KnownChunk, read: ReadWhole): Promise<void> {
+    expectBytes(await read(this.#open(), chunk.position), chunk);
+  }
+
+  #readPending(chunk: KnownChunk): void {
+    try {
+      expectBytes(this.#open().readSync(chunk.position), chunk);
+    } catch (error) {
+      const isExpected = error instanceof WalError && (this.expectsErrors || NOT_SHOWN.has(error.code));
+      if (!isExpected || error.code === 'WAL_CORRUPT') throw error;
+      return;
+    }
+    this.model.shown(chunk, 'a read had shown it');
   }
 
   #expectReadable(chunk: KnownChunk, outcome: Outcome): void {
@@ -466,6 +481,23 @@ export class ModelledLog {
     this.model.released(shown[0]?.id ?? lastId, lastId);
   }
 }
+
+type ReadWhole = (log: WriteAheadLog, position: LogPosition) => Promise<Uint8Array>;
+
+const WAYS_TO_READ: readonly (readonly [string, ReadWhole])[] = [
+  ['readAt()', async (log, position) => {
+    const reader = await log.readAt(position);
+    try {
+      return await reader.readAll();
+    } finally {
+      await reader.close();
+    }
+  }],
+  ['readSync()', async (log, position) => log.readSync(position)],
+];
+
+/** Why a chunk is not shown that may not be durable. */
+const NOT_SHOWN: ReadonlySet<string> = new Set(['WAL_NOT_DURABLE', 'WAL_POSITION_GONE', 'WAL_CLOSED', 'WAL_FAILED']);
 
 interface Committed {
   readonly id: number;

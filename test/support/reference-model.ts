@@ -330,8 +330,26 @@ export class ReferenceModel {
 
   /** Every chunk of an entry that is kept, wherever its position is known. */
   knownChunks(): KnownChunk[] {
+    return this.#chunksOf((state) => state === 'kept');
+  }
+
+  /** Every chunk of an entry that was begun and need not be durable yet, wherever its position is known. */
+  pendingChunks(): KnownChunk[] {
+    return this.#chunksOf((state) => state === 'begun' || state === 'committing' || state === 'ordered');
+  }
+
+  /** A chunk has been shown, so that its entry must be kept. */
+  shown({ ordinal, position }: KnownChunk, reason: string): void {
+    const { state, id, positions } = this.#attempt(ordinal);
+    if (state === 'begun' || id === undefined) {
+      throw new Violation(`${position.offset} of segment ${position.segmentId} was shown, and not committed`);
+    }
+    this.#keep(ordinal, id, positions, reason);
+  }
+
+  #chunksOf(isWanted: (state: AttemptState) => boolean): KnownChunk[] {
     return this.#attempts.flatMap(({ ordinal, state, id, chunks, positions }) => {
-      if (state !== 'kept') return [];
+      if (!isWanted(state)) return [];
       return positions.map((position, i) => ({ entryId: id, ordinal, position, bytes: chunks[i] }));
     });
   }

@@ -43,6 +43,10 @@ export class SimulatedFileHandle implements FileHandle {
     return this.#call('read', { finish: () => this.#inode.read(target, position), settled: this.#settled });
   }
 
+  readBlocking(target: Uint8Array, position: number): number {
+    return this.#callBlocking('read', { finish: () => this.#inode.read(target, position), settled: this.#settled });
+  }
+
   write(parts: readonly Uint8Array[], position: number): Promise<number> {
     return this.#call('write', this.#writing(parts, position));
   }

@@ -165,6 +165,14 @@ export const WORKLOADS: readonly Workload[] = [
     ],
   },
   {
+    name: 'reading what is not durable yet',
+    steps: [
+      append(30), write('commit later', 40, 50), readBack, many(3, 300), write('commit later', 9), readBack, loose(20),
+      write('commit later', 700), readBack, settle, stream('commit later', 5000), readBack, losePower, readBack,
+      write('rollback', 30), readBack, ...segmentful, write('commit later', 600), readBack, truncateAfter(1), readBack,
+    ],
+  },
+  {
     name: 'reading a large chunk across recycling',
     steps: [
       stream('commit', 20_000), { do: 'hold a reader' }, ...segmentful, settle, ...segmentful, settle, ...segmentful,

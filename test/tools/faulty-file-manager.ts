@@ -1,10 +1,11 @@
 import path from 'node:path';
+import { assert } from '../../src/base/assert.js';
 import { deferred } from '../../src/base/async.js';
 import type { DirectoryLock, FileHandle, FileManager, OpenOptions } from '../../src/index.js';
 
 export type Operation =
   | 'createDirectory' | 'list' | 'open' | 'rename' | 'remove' | 'syncDirectory' | 'lock' | 'release'
-  | 'read' | 'write' | 'sync' | 'truncate' | 'size' | 'close';
+  | 'read' | 'readBlocking' | 'write' | 'sync' | 'truncate' | 'size' | 'close';
 
 /** One call of the log to its storage. */
 export interface FileCall {
@@ -31,6 +32,8 @@ export class FaultyFileManager implements FileManager {
   after: Hook = () => undefined;
   /** How many bytes of a write are taken; the rest is for the next call. */
   shorten: (call: FileCall) => number = (call) => call.length ?? 0;
+  /** How many bytes a read on the calling thread gets at most. */
+  shortenRead: (call: FileCall) => number = (call) => call.length ?? 0;
   /** What handles say of themselves: false makes the log call `sync`. */
   durableWrites = false;
   /** Tells the log that it has lost its lock. */
@@ -116,6 +119,15 @@ export class FaultyFileManager implements FileManager {
     }
   }
 
+  /** As `run`, for a call on the calling thread: its hooks may throw, and what they return is not awaited. */
+  runBlocking<T>(call: FileCall, operation: () => T): T {
+    this.calls.push(call);
+    void this.before(call);
+    const result = operation();
+    void this.after(call);
+    return result;
+  }
+
   forget(handle: FaultyFileHandle): void {
     this.#handles.delete(handle);
   }
@@ -139,6 +151,14 @@ class FaultyFileHandle implements FileHandle {
   read(target: Uint8Array, position: number): Promise<number> {
     const call: FileCall = { operation: 'read', name: this.name, position, length: target.length };
     return this.#manager.run(call, () => this.#inner.read(target, position));
+  }
+
+  readBlocking(target: Uint8Array, position: number): number {
+    const call: FileCall = { operation: 'readBlocking', name: this.name, position, length: target.length };
+    return this.#manager.runBlocking(call, () => {
+      assert(this.#inner.readBlocking !== undefined, 'the FileManager within reads on the calling thread');
+      return this.#inner.readBlocking(target.subarray(0, this.#manager.shortenRead(call)), position);
+    });
   }
 
   write(parts: readonly Uint8Array[], position: number): Promise<number> {

@@ -8,6 +8,7 @@ import { HOLDS } from './holds.js';
 import { ITERATION } from './iteration.js';
 import { LOCKS } from './locks.js';
 import { MODES } from './modes.js';
+import { READS } from './reads.js';
 import { RECOVERY } from './recovery.js';
 import { TRUNCATION } from './truncation.js';
 import type { Mutation } from './mutation.js';
@@ -27,4 +28,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...HOLDS,
   ...TRUNCATION,
   ...ITERATION,
+  ...READS,
 ];

@@ -1,0 +1,82 @@
+import { WalError } from '../base/errors.js';
+import * as format from '../format/segment-format.js';
+import type { Segment } from './segment.js';
+
+/** A chunk of up to 4 KiB is read whole together with its header, in one call. */
+export const PROBE_BYTES = format.CHUNK_OVERHEAD + 4096;
+
+/** Probes that are not being read into. More would only hold memory after a burst of reads. */
+const MAX_IDLE_PROBES = 64;
+const idleProbes: Buffer[] = [];
+
+/** The data of the chunk at `offset`, which must end by `limit`, read and verified on the calling thread. */
+export function readChunkSync(segment: Segment, offset: number, limit: number): Uint8Array {
+  const probe = idleProbes.pop() ?? Buffer.allocUnsafeSlow(PROBE_BYTES);
+  const read = segment.readSync(probe, offset);
+  const length = chunkLength(segment, offset, limit, probe, read);
+  if (format.CHUNK_OVERHEAD + length <= read) return takeChunk(segment, offset, probe, length);
+  const rest = beginRest(probe, read, length);
+  const at = read - format.CHUNK_HEADER_LENGTH;
+  return finishRest(segment, offset, rest, at + segment.readSync(rest.subarray(at), offset + read));
+}
+
+/**
+ * The length of the data of the chunk at `offset`, of which `bytes` has the first `read` bytes. Throws `WAL_CORRUPT` if
+ * no chunk begins there, or none that ends by `limit`.
+ */
+export function chunkLength(segment: Segment, offset: number, limit: number, bytes: Buffer, read: number): number {
+  if (read >= format.CHUNK_HEADER_LENGTH && bytes[0] === format.CHUNK_MARKER) {
+    const length = format.decodeChunkLength(bytes, 0);
+    if (offset + format.CHUNK_OVERHEAD + length <= limit) return length;
+  }
+  const { segmentId } = segment;
+  const message = `no chunk begins at offset ${offset} of segment ${segmentId}: ` +
+    'the position comes from another log or from an entry that was never committed, or the segment is damaged';
+  throw new WalError('WAL_CORRUPT', message, { segmentId, offset });
+}
+
+/** The error for a chunk that is not what was written. */
+export function damagedChunk({ segmentId }: Segment, offset: number): WalError {
+  const message = `the chunk at offset ${offset} of segment ${segmentId} is damaged`;
+  return new WalError('WAL_CORRUPT', message, { segmentId, offset });
+}
+
+/** The error for a chunk that ends after its file. */
+export function cutOffChunk({ segmentId }: Segment, offset: number): WalError {
+  const message = `segment ${segmentId} ends within the chunk at offset ${offset}`;
+  return new WalError('WAL_CORRUPT', message, { segmentId, offset });
+}
+
+/** The verified data of a chunk that is whole in `probe`, which is not the caller's any more. */
+function takeChunk(segment: Segment, offset: number, probe: Buffer, length: number): Uint8Array {
+  const data = probe.subarray(format.CHUNK_HEADER_LENGTH, format.CHUNK_HEADER_LENGTH + length);
+  verify(segment, offset, data, format.decodeChunkCrc(probe, format.CHUNK_HEADER_LENGTH + length));
+  // A small chunk is copied: it would keep all of the probe alive.
+  if (length * 2 >= PROBE_BYTES) return data;
+  const copy = Buffer.from(data);
+  if (idleProbes.length < MAX_IDLE_PROBES) idleProbes.push(probe);
+  return copy;
+}
+
+/** Memory for the data and the checksum of a chunk, with what `probe` has of them. */
+function beginRest(probe: Buffer, read: number, length: number): Buffer {
+  const rest = Buffer.allocUnsafeSlow(length + format.CHUNK_CRC_LENGTH);
+  probe.copy(rest, 0, format.CHUNK_HEADER_LENGTH, read);
+  idleProbes.push(probe);
+  return rest;
+}
+
+/** The verified data of the chunk whose data and checksum `rest` holds, if all of it has been filled. */
+function finishRest(segment: Segment, offset: number, rest: Buffer, filled: number): Uint8Array {
+  if (filled < rest.length) throw cutOffChunk(segment, offset);
+  const length = rest.length - format.CHUNK_CRC_LENGTH;
+  const data = rest.subarray(0, length);
+  verify(segment, offset, data, format.decodeChunkCrc(rest, length));
+  return data;
+}
+
+function verify(segment: Segment, offset: number, data: Uint8Array, stored: number): void {
+  const { chunkChecksum } = segment.format;
+  const crc = chunkChecksum.update(chunkChecksum.begin(data.length, segment.seed, offset), data);
+  if (crc !== stored) throw damagedChunk(segment, offset);
+}

@@ -1,0 +1,45 @@
+import { crashes, named, type Mutation } from './mutation.js';
+
+/** What is wrong with reading chunks by their positions. */
+export const READS: readonly Mutation[] = [
+  {
+    name: 'a read on the calling thread shows what is not durable yet',
+    file: 'engine/read/chunk-reads.ts',
+    find: 'const shownEnd = this.shownEnd(segment); if',
+    replace: 'const shownEnd = this.end(segment); if',
+    caughtBy: crashes('reading what is not durable yet'),
+  },
+  {
+    name: 'a chunk that is read whole is not verified',
+    file: 'segment/whole-chunk.ts',
+    find: 'if (crc !== stored)',
+    replace: 'if (false)',
+    caughtBy: named('unit/random-reads', 'readSync takes anything for a position, or damaged bytes for a chunk (memory)'),
+  },
+  {
+    name: 'a file that is about to be used again is read on the calling thread',
+    file: 'engine/read/live-chunks.ts',
+    find: 'return this.#segments.get(segmentId);',
+    replace: 'this.found ??= new Map(); return this.found.get(segmentId) ?? this.found.set(segmentId, this.#segments.get(segmentId)).get(segmentId);',
+    also: [{
+      file: 'segment/segment.ts',
+      find: 'readSync(target, offset) { if (this.#isClosed)',
+      replace: 'readSync(target, offset) { if (false)',
+    }],
+    caughtBy: named('unit/random-reads', 'a segment whose file is being used again is read on the calling thread (memory)'),
+  },
+  {
+    name: 'a read-only log does not look whether the file it has read was used again',
+    file: 'segment/shared-segment.ts',
+    find: 'this.#assertHeader(readHeaderSync((bytes, from) => super.readSync(bytes, from)), offset);',
+    replace: '',
+    caughtBy: named('unit/random-reads', 'a read-only log answers from a file that another process has used again (memory)'),
+  },
+  {
+    name: 'memory that was given to a reader is read into again',
+    file: 'segment/whole-chunk.ts',
+    find: 'const copy = Buffer.from(data);',
+    replace: 'const copy = data;',
+    caughtBy: named('unit/random-reads', 'what one readSync has returned changes with a later one'),
+  },
+];
