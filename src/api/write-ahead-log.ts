@@ -147,8 +147,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
-   * Waits for the writer's place and begins an entry. Others wait until it is committed or rolled back, so
-   * do not keep it longer than writing takes. An aborted `signal` gives up the place in line.
+   * Waits for the write slot and begins an entry. Other writers wait until it is committed or rolled back, so keep it
+   * no longer than writing takes. An aborted `signal` ends the wait.
    *
    * Rejects with `WAL_CLOSED`, `WAL_FAILED`, `WAL_NO_SPACE` or `WAL_IO` (no next segment could be made; nothing is
    * lost, try again), or the signal's reason.
@@ -165,12 +165,11 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
-   * Writes a whole entry of one chunk, or of one chunk per element of an array, and resolves when it is
-   * durable. The fast path: all entries of one moment share one flush. `data` must not change until then.
+   * Writes a whole entry of one chunk, or of one chunk per element of an array, and resolves when it is durable. This
+   * is the fast path: all entries appended during a flush share the next one. `data` must not change until it resolves.
    *
    * Rejects as `beginEntry` and `EntryWriter.commit` do, with `WAL_TOO_LARGE` for a chunk above 2^32 - 1 bytes, and
-   * with
-   * a TypeError for any other type.
+   * with a TypeError for data of any other type.
    *
    * @example
    * const [one, two] = await Promise.all([log.append('a chunk'), log.append(['two', 'chunks'])]); // one flush
@@ -197,9 +196,9 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
-   * Writes many entries as one unit: after a crash all of them are recovered or none. Each has an id of its own, one
-   * behind the other. Resolves when they are durable, an empty batch at once. Rejects as `append` does; then none
-   * of them was written.
+   * Writes many entries as one unit: after a crash, all of them are recovered or none. They get consecutive ids.
+   * Resolves when they are durable; an empty batch resolves at once. Rejects as `append` does, and then none of them
+   * was written.
    *
    * @example
    * const transfer = await log.appendBatch(['from: -10', 'to: +10']);
@@ -226,15 +225,15 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
-   * The durable entries in the order of their ids, from `from` on or from the oldest that is still there. With `follow`
-   * it does not end at the last one but goes on with those to come, as soon as they are durable and never before.
-   * The segment that is being read is not recycled meanwhile; the ones behind it may be, unless there is a `hold`.
-   * An entry can be read until the next is asked for. One loop can go through what this returns; a second is a
-   * TypeError.
+   * Iterates over the durable entries in id order, beginning at `from` or at the oldest that is still in the log. With
+   * `follow`, it waits after the last one for new entries, and delivers each once it is durable, never earlier. The
+   * segment that is being read is not recycled until the iteration has left it; later ones may be, unless there is a
+   * `hold`. An entry can be read until the next one is requested. Only one loop can iterate over what this returns; a
+   * second one throws a TypeError.
    *
-   * Throws `WAL_OUT_OF_RANGE` if `from` has not been given out and nobody follows. Reading rejects with
-   * `WAL_POSITION_GONE` if an entry to come has been checkpointed already or the log was cut behind one that has been
-   * read; with `WAL_CORRUPT`, `WAL_FAILED`, or the signal's reason. At a shutdown a follower comes to its end.
+   * Throws `WAL_OUT_OF_RANGE` if no entry has the id `from` yet and `follow` is not set. Reading rejects with
+   * `WAL_POSITION_GONE` if the next entry has already been checkpointed, or if an entry that was read has been
+   * truncated; with `WAL_CORRUPT`, `WAL_FAILED`, or the signal's reason. A shutdown ends a follower's iteration.
    *
    * @example
    * await log.appendBatch(['one', 'two', 'three']);
@@ -259,14 +258,14 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
-   * Keeps the segments with the entry `from` and later ones readable after they are checkpointed, for somebody who
-   * is to read them all, until that hold is moved on or released. It is durable: after a restart, ask for it again by
-   * its name alone. A hold that keeps more than `maxBytes` of checkpointed segments is broken: the event `holdBroken`
-   * says so, and asking for it again without `from` does.
+   * Keeps the segments that contain the entry `from` or later ones readable after their checkpoint, until the hold is
+   * advanced or released. A hold is durable: after a restart, `hold(name)` returns it. A hold that keeps more than
+   * `maxBytes` of checkpointed segments is broken: the event `holdBroken` reports it, and `hold(name)` without `from`
+   * rejects.
    *
-   * Rejects with `WAL_POSITION_GONE` if `from` is gone, `WAL_OUT_OF_RANGE` if it is still to come and not the next,
-   * `WAL_HOLD_BROKEN`, `WAL_IO`, `WAL_NO_SPACE`, `WAL_CLOSED` or `WAL_FAILED`; with a RangeError for one that would
-   * move back.
+   * Rejects with `WAL_POSITION_GONE` if `from` is gone, with `WAL_OUT_OF_RANGE` if it is after the next id, with
+   * `WAL_HOLD_BROKEN`, `WAL_IO`, `WAL_NO_SPACE`, `WAL_CLOSED` or `WAL_FAILED`, and with a RangeError if `from` is
+   * before where the hold already begins.
    *
    * @example
    * const replica = await log.hold('replica', { from: 1 });
@@ -282,13 +281,13 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
-   * Drops every entry behind `id`, as a follower in Raft must when the leader knows better. Waits for its turn like
-   * a writer. When it resolves, none of them is ever recovered; a crash before leaves all of them or none. Dropped ids
-   * may be given anew, but for those up to the id of the segment the log was in: ids may be skipped. A checkpoint
-   * that is handing over dropped entries is given up.
+   * Drops every entry after `id`, as a Raft follower must when its leader's log differs. Waits for the write slot like
+   * a writer. Once it has resolved, none of the dropped entries is ever recovered; a crash before that leaves all of
+   * them or none. Dropped ids may be issued again, except those up to the id of the segment the log was in: ids can be
+   * skipped. A running checkpoint of dropped entries is aborted.
    *
-   * Rejects with `WAL_OUT_OF_RANGE` for an id that has not been given out, `WAL_POSITION_GONE` if later entries have
-   * been checkpointed, `WAL_HELD` if a hold has moved past `id`, or as `beginEntry` does.
+   * Rejects with `WAL_OUT_OF_RANGE` if no entry has the id `id` yet, with `WAL_POSITION_GONE` if later entries have
+   * been checkpointed, with `WAL_HELD` if a hold begins after `id`, or as `beginEntry` does.
    *
    * @example
    * await log.appendBatch(['keep', 'drop', 'drop']);
@@ -301,11 +300,11 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
-   * Gives back the closed segments that hold only entries below `id`, as if they had been checkpointed: their owner
-   * says that they are not needed. Resolves when they are gone. Entries below `id` in other segments stay.
+   * Frees the closed segments that contain only entries below `id`, without a checkpoint: the caller needs them no
+   * longer. Resolves when they are freed. Entries below `id` in other segments stay.
    *
-   * Rejects with `WAL_OUT_OF_RANGE` for an id above the next, `WAL_HELD` if a hold wants one of the entries,
-   * `WAL_CLOSED` or `WAL_FAILED`; with `WAL_IO` if a file cannot be let go now: the log goes on trying.
+   * Rejects with `WAL_OUT_OF_RANGE` for an id above the next, with `WAL_HELD` if a hold keeps one of the entries, with
+   * `WAL_CLOSED` or `WAL_FAILED`, and with `WAL_IO` if a file cannot be freed now: the log keeps trying.
    *
    * @example
    * await log.append('in a snapshot by now');
@@ -338,9 +337,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
-   * Resolves when the entry with `id`, or a later one, is durable; `id` may be one that has not been given out yet.
-   * Does not hurry anything, and keeps the process alive. Rejects with the signal's reason, `WAL_CLOSED` or
-   * `WAL_FAILED`.
+   * Resolves when the entry with `id`, or a later one, is durable; `id` may belong to an entry that does not exist yet.
+   * Starts no flush, and keeps the process alive. Rejects with the signal's reason, `WAL_CLOSED` or `WAL_FAILED`.
    *
    * @example
    * const next = log.waitForDurable(log.durableId + 1);
@@ -388,8 +386,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
-   * Closes the active segment now, whatever it holds. Resolves when it is queued for its checkpoint; does
-   * nothing if it holds no entry. Waits for its turn like a writer, and rejects as `beginEntry` does.
+   * Closes the active segment now, however full it is. Resolves when it is queued for its checkpoint; does nothing if
+   * it contains no entry. Waits for the write slot like a writer, and rejects as `beginEntry` does.
    *
    * @example
    * import { once } from 'node:events';
@@ -413,9 +411,9 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
-   * Takes no new work, rolls back an entry that is still open, brings everything accepted to the disk,
-   * waits for a running checkpoint to end, however long that takes, and gives up the directory. It never
-   * rejects: whoever is affected by a failure has been told. Idempotent: every call resolves when all of that is done.
+   * Refuses new work, rolls back an entry that is still open, makes everything accepted durable, waits for a running
+   * checkpoint to end, however long that takes, and releases the directory. It never rejects: a failure has already
+   * been reported to the callers it concerns. Idempotent: every call resolves when all of that is done.
    *
    * @example
    * await log.shutdown();
@@ -431,7 +429,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     await this.shutdown();
   }
 
-  /** Emits from a microtask of its own: a listener that throws must not break off what the log is doing. */
+  /** Emits from a microtask of its own: a listener that throws must not interrupt the log. */
   #report<Name extends keyof WalEvents>(name: Name, ...details: WalEvents[Name]): void {
     queueMicrotask(() => {
       const [detail] = details;

@@ -20,7 +20,7 @@ import type { RecoveredLog, RecoveryReport } from '../recover/recovery.js';
 import { Rotation } from '../write/rotation.js';
 import { WriteQueue } from '../write/write-queue.js';
 import { writeOpeningLink } from './continue.js';
-import { cutAfter } from './truncate.js';
+import { dropAfter } from './truncate.js';
 
 /** What there is of a log before its entries have been recovered. */
 export interface LogFoundation {
@@ -127,10 +127,10 @@ export class Log {
       if (id >= nextId) throw futureError('id', id, nextId);
       this.#truncatingAfter = id;
       try {
-        // A hold that is being moved may come to stand after the place of the truncation.
+        // A hold that is being moved may end up after the new end of the log.
         await this.holds.idle();
         this.holds.assertNoneAfter(id + 1);
-        await cutAfter(id, {
+        await dropAfter(id, {
           queue: this.flusher,
           active: this.rotation,
           segments: this.segments,

@@ -10,7 +10,7 @@ import type { Flusher } from '../flush/flusher.js';
 import type { LiveSegments } from '../read/live-segments.js';
 import type { SpareFiles } from '../directory/spare-files.js';
 
-export interface CutParts {
+export interface TruncationParts {
   readonly queue: Flusher;
   readonly active: Rotation;
   readonly segments: LiveSegments;
@@ -19,32 +19,32 @@ export interface CutParts {
   readonly blockBytes: number;
 }
 
-/** Where the log ends when everything behind an id is gone. */
-interface CutPlace {
-  /** The segment it ends in; undefined if nothing of what is still there remains. */
+/** Where the log ends once it has been truncated. */
+interface NewEnd {
+  /** The segment it ends in; undefined if no entry that is still stored remains. */
   readonly segment: Segment | undefined;
   readonly lastId: EntryId;
   readonly link: LogEnd;
 }
 
 /**
- * Drops every entry behind `id`, while nobody writes. The log goes on in a new segment whose link names the place where
- * it was cut: what stands behind that place, and in the segments between, is no part of it from the moment that link
- * is durable. A crash before leaves everything as it was.
+ * Drops every entry after `id`. The caller holds the write slot. The log continues in a new segment whose link names
+ * the place where the log now ends: once that link is durable, the bytes after that place and the segments in between
+ * are no longer part of the log. A crash before that leaves everything as it was.
  */
-export async function cutAfter(id: EntryId, parts: CutParts): Promise<void> {
+export async function dropAfter(id: EntryId, parts: TruncationParts): Promise<void> {
   const { queue, active, segments, checkpointer, pool } = parts;
-  // A cut log has no entries that are on their way: where it ends must be on the disk.
+  // The new end must be on the disk, so no entry may still be on its way there.
   await queue.sync();
   const beyond = new Set([...segments].filter((segment) => segment.lastId > id));
   await checkpointer.suspend(beyond);
   try {
     if (beyond.size === 0) return;
-    const place = await findPlace(id, parts);
+    const newEnd = await findEnd(id, parts);
     const all = [...segments];
-    const dropped = place.segment === undefined ? all : all.slice(all.indexOf(place.segment) + 1);
+    const dropped = newEnd.segment === undefined ? all : all.slice(all.indexOf(newEnd.segment) + 1);
     const wasActive = active.segment;
-    await active.cut(place.link, id);
+    await active.cut(newEnd.link, id);
     queue.durableId.set(id);
     segments.cuts.push(id);
     for (const segment of dropped) {
@@ -52,30 +52,30 @@ export async function cutAfter(id: EntryId, parts: CutParts): Promise<void> {
       segments.remove(segment);
     }
     checkpointer.withdraw(new Set(dropped), id);
-    // One that is retired was to stay whole, and its checkpoint has ended meanwhile.
-    if (place.segment !== undefined && place.segment.phase !== 'retired') endAt(place.segment, place);
-    if (place.segment === wasActive) checkpointer.enqueue(wasActive);
-    for (const segment of dropped) await giveBack(segment, pool, checkpointer);
+    // A retired segment keeps all its entries: its checkpoint has ended in the meantime.
+    if (newEnd.segment !== undefined && newEnd.segment.phase !== 'retired') endAt(newEnd.segment, newEnd);
+    if (newEnd.segment === wasActive) checkpointer.enqueue(wasActive);
+    for (const segment of dropped) await free(segment, pool, checkpointer);
   } finally {
     checkpointer.resume();
   }
 }
 
-async function findPlace(id: EntryId, { segments, checkpointer, blockBytes }: CutParts): Promise<CutPlace> {
+async function findEnd(id: EntryId, { segments, checkpointer, blockBytes }: TruncationParts): Promise<NewEnd> {
   const checkpointedId = Math.max(segments.goneId, checkpointer.persistedId);
   const first = [...segments].find((segment) => segment.lastId > checkpointedId);
   if (id < checkpointedId || first === undefined) {
-    const message = `the log cannot be cut behind entry ${id}: ${checkpointedId} is checkpointed`;
+    const message = `the log cannot be truncated after entry ${id}: ${checkpointedId} is checkpointed`;
     throw new WalError('WAL_POSITION_GONE', message);
   }
-  // A checkpoint that was running may end while these are read.
+  // A checkpoint that was running may end while these are read: pinned, their files are not reused.
   const pinned = [...segments].filter(({ phase }) => phase !== 'discarded');
   const candidates = pinned.filter(({ idBefore }) => idBefore < id).reverse();
   for (const segment of pinned) segment.pin();
   try {
     for (const segment of candidates) {
-      const place = await lastUpTo(id, segment, blockBytes);
-      if (place !== undefined) return place;
+      const newEnd = await endUpTo(id, segment, blockBytes);
+      if (newEnd !== undefined) return newEnd;
     }
     return await beforeFirst(pinned[0], blockBytes);
   } finally {
@@ -83,26 +83,26 @@ async function findPlace(id: EntryId, { segments, checkpointer, blockBytes }: Cu
   }
 }
 
-/** Behind the last entry of `segment` up to `id`, or undefined if there is none. */
-async function lastUpTo(id: EntryId, segment: Segment, blockBytes: number): Promise<CutPlace | undefined> {
+/** The end of the last entry of `segment` whose id is at most `id`; undefined if there is no such entry. */
+async function endUpTo(id: EntryId, segment: Segment, blockBytes: number): Promise<NewEnd | undefined> {
   const scanner = await RecordScanner.openDurable(segment, blockBytes);
-  let place: CutPlace | undefined;
+  let newEnd: NewEnd | undefined;
   for (;;) {
     const entry = await scanner.next();
-    // Where it cannot be read any further, entries that are to stay may follow.
+    // Entries that must stay may follow the place from which the segment cannot be read.
     if (entry === undefined && scanner.end < segment.durableEnd) throw damaged(segment, scanner.end, scanner.lastId);
-    if (entry === undefined || entry.id > id) return place;
+    if (entry === undefined || entry.id > id) return newEnd;
     const link = {
       previousSegmentId: segment.segmentId,
       previousEnd: scanner.end,
       previousChain: scanner.chain,
     };
-    place = { segment, lastId: entry.id, link };
+    newEnd = { segment, lastId: entry.id, link };
   }
 }
 
-/** Where the first segment says that the log ended before it; in format 0, at its beginning. */
-async function beforeFirst(first: Segment, blockBytes: number): Promise<CutPlace> {
+/** The end of the log before its first segment, as that segment's link says; in format 0, the segment's beginning. */
+async function beforeFirst(first: Segment, blockBytes: number): Promise<NewEnd> {
   const { link } = await RecordScanner.openDurable(first, blockBytes);
   if (link !== undefined) return { segment: undefined, lastId: link.lastId, link };
   const { segmentId, start, idBefore } = first;
@@ -111,13 +111,13 @@ async function beforeFirst(first: Segment, blockBytes: number): Promise<CutPlace
   };
 }
 
-function endAt(segment: Segment, { lastId, link }: CutPlace): void {
+function endAt(segment: Segment, { lastId, link }: NewEnd): void {
   segment.endAt(link.previousEnd, lastId);
   if (segment.isOpen) segment.seal();
 }
 
-/** Lets the file of a segment go that is no part of the log any more. After a crash the next opening does it. */
-async function giveBack(segment: Segment, pool: SpareFiles, checkpointer: Checkpointer): Promise<void> {
+/** Frees the file of a segment that is no longer part of the log. After a crash the next opening does so. */
+async function free(segment: Segment, pool: SpareFiles, checkpointer: Checkpointer): Promise<void> {
   try {
     await pool.retire(segment);
   } catch {
