@@ -11,6 +11,7 @@ const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
 execFileSync(process.execPath, [tsc, '-p', path.join(import.meta.dirname, 'commonjs.json')], { stdio: 'inherit' });
 write('package.json', '{ "type": "commonjs" }\n');
 write('src/index.d.ts', "export * from '../../src/index.js';\n");
+write('src/snapshot/index.d.ts', "export * from '../../../src/snapshot/index.js';\n");
 write('test/support/index.d.ts', "export * from '../../../test/support/index.js';\n");
 
 function write(file, text) {

@@ -11,10 +11,9 @@ import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import MiniSearch from 'minisearch';
-import { NodeFileManager } from 'segmented-wal';
+import { SnapshotFile } from 'segmented-wal/snapshot';
 import { cityRecords } from './demo-data.js';
 import { INDEX_OPTIONS, SearchIndex, type SearchDocument } from './search-index.js';
-import { SnapshotWriter } from './snapshot.js';
 import { openDurably, UPSERT } from './sqlite-table.js';
 import { WriteBehind } from './write-behind.js';
 
@@ -145,9 +144,7 @@ function replace(index: MiniSearch<SearchDocument>, document: SearchDocument): v
 }
 
 async function exportTo(directory: string, index: MiniSearch<SearchDocument>): Promise<void> {
-  const writer = await SnapshotWriter.create(new NodeFileManager(), directory, 0);
-  await writer.add('export', Buffer.from(JSON.stringify(index)));
-  await (await writer.publish()).retire();
+  await new SnapshotFile(path.join(directory, 'export')).save(0, JSON.stringify(index));
 }
 
 function median(values: readonly number[]): number {

@@ -1,11 +1,13 @@
+import path from 'node:path';
 import {
   NodeFileManager, WalError, WriteAheadLog,
   type ChunkData, type Entry, type EntryChunk, type FileManager, type LogManager, type LogPosition, type RecoveryReport,
   type SegmentReader, type WalOptions, type WalStats,
 } from 'segmented-wal';
-import { Snapshot, SnapshotWriter } from './snapshot.js';
+import { SnapshotFile, type Snapshot } from 'segmented-wal/snapshot';
+import { decodePairs, encodePair } from './pairs.js';
 
-/** Those of the log, which the store passes on. Its snapshot is stored through `fileManager` too. */
+/** Those of the log, which the store passes on. Its snapshot is stored through `fileManager`, too. */
 export type KeyValueStoreOptions = Omit<WalOptions, 'versionInfo' | 'sync'>;
 
 export interface KeyValueStoreStats {
@@ -22,6 +24,19 @@ interface Change {
   readonly position: LogPosition | undefined;
 }
 
+/** A snapshot, and where each value is in its content. */
+interface Stored {
+  /** The last entry it includes. Later ones are in the log. */
+  readonly lastId: number;
+  readonly snapshot: Snapshot | undefined;
+  readonly places: ReadonlyMap<string, Place>;
+}
+
+interface Place {
+  readonly position: number;
+  readonly length: number;
+}
+
 /** Says in each segment what its entries look like: a key and a value, or the key alone where it was deleted. */
 const VERSION_INFO = Buffer.from('key-value-store 1');
 
@@ -33,20 +48,22 @@ const VERSION_INFO = Buffer.from('key-value-store 1');
  */
 export class KeyValueStore {
   readonly #directory: string;
-  readonly #fileManager: FileManager;
+  readonly #file: SnapshotFile;
   #log!: WriteAheadLog;
-  /** Everything up to `#snapshot.lastId`. What came later is in `#changes`, which wins. */
-  #snapshot = new Snapshot();
+  /** Everything up to `#stored.lastId`. What came later is in `#changes`, which wins. */
+  #stored: Stored = { lastId: 0, snapshot: undefined, places: new Map() };
   readonly #changes = new Map<string, Change>();
   /** Callers of `checkpoint`, who want to know how the running one ends. */
   readonly #waiting: (() => void)[] = [];
   #checkpointError: WalError | undefined;
   #failure: WalError | undefined;
+  /** Aborted when the log fails: after a lost lock, say, the directory may belong to another process. */
+  readonly #owner = new AbortController();
   #isClosed = false;
 
   private constructor(directory: string, fileManager: FileManager) {
     this.#directory = directory;
-    this.#fileManager = fileManager;
+    this.#file = new SnapshotFile(path.join(directory, 'snapshot'), { fileManager });
   }
 
   /** Opens the store in `directory`, which is created if need be. Rejects as `WriteAheadLog.recover` does. */
@@ -61,7 +78,7 @@ export class KeyValueStore {
     for (;;) {
       this.#assertOpen();
       const change = this.#changes.get(key);
-      if (change === undefined) return this.#snapshot.read(key);
+      if (change === undefined) return this.#readStored(key);
       if (change.position === undefined) return undefined;
       try {
         return await this.#readAt(change.position);
@@ -92,20 +109,20 @@ export class KeyValueStore {
 
   has(key: string): boolean {
     const change = this.#changes.get(key);
-    return change === undefined ? this.#snapshot.has(key) : change.position !== undefined;
+    return change === undefined ? this.#stored.places.has(key) : change.position !== undefined;
   }
 
   /** The keys of this moment, in no particular order. An array, as a checkpoint moves keys while somebody iterates. */
   keys(): string[] {
-    const unchanged = [...this.#snapshot.keys()].filter((key) => !this.#changes.has(key));
+    const unchanged = [...this.#stored.places.keys()].filter((key) => !this.#changes.has(key));
     const changed = [...this.#changes].filter(([, { position }]) => position !== undefined);
     return [...unchanged, ...changed.map(([key]) => key)];
   }
 
   get size(): number {
-    let { size } = this.#snapshot;
+    let { size } = this.#stored.places;
     for (const [key, { position }] of this.#changes) {
-      size += Number(position !== undefined) - Number(this.#snapshot.has(key));
+      size += Number(position !== undefined) - Number(this.#stored.places.has(key));
     }
     return size;
   }
@@ -124,7 +141,7 @@ export class KeyValueStore {
   stats(): KeyValueStoreStats {
     return {
       keys: this.size,
-      checkpointedId: this.#snapshot.lastId,
+      checkpointedId: this.#stored.lastId,
       recovery: this.#log.recovery,
       log: this.#log.stats(),
     };
@@ -137,7 +154,7 @@ export class KeyValueStore {
     // Waits for a running checkpoint, which may replace the snapshot.
     await this.#log.shutdown();
     this.#wakeWaiting();
-    await this.#snapshot.retire();
+    await this.#stored.snapshot?.close();
   }
 
   async #open(options: KeyValueStoreOptions): Promise<void> {
@@ -153,7 +170,7 @@ export class KeyValueStore {
     });
     this.#listen();
     // Not before the log is open: until then another process can own the directory, and replace its snapshot.
-    const loading = Snapshot.open(this.#fileManager, this.#directory).then((snapshot) => this.#install(snapshot));
+    const loading = this.#load().then((stored) => this.#install(stored));
     begin(loading);
     try {
       await loading;
@@ -174,6 +191,7 @@ export class KeyValueStore {
     });
     this.#log.on('failed', (error) => {
       this.#failure = error;
+      this.#owner.abort(error);
       this.#wakeWaiting();
     });
   }
@@ -205,42 +223,58 @@ export class KeyValueStore {
   /** Writes a snapshot of what is in the present one and in the segment, whose values are in memory meanwhile. */
   async #checkpointTo(lastId: number, entries: SegmentReader): Promise<void> {
     // After a crash between a new snapshot and the log's note of it. That snapshot is durable, as it was loaded.
-    if (lastId <= this.#snapshot.lastId) return;
+    if (lastId <= this.#stored.lastId) return;
     const values = new Map<string, Uint8Array | undefined>();
     for await (const entry of entries) {
       const [key, value] = await entry.readAllChunks();
       values.set(textOf(key), value);
     }
-    await this.#install(await this.#writeSnapshot(lastId, values));
+    await this.#file.save(lastId, this.#merge(values), { signal: this.#owner.signal });
+    await this.#install(await this.#load());
   }
 
-  /** `values` are the segment's; a key without one was deleted. */
-  async #writeSnapshot(lastId: number, values: ReadonlyMap<string, Uint8Array | undefined>): Promise<Snapshot> {
-    const writer = await SnapshotWriter.create(this.#fileManager, this.#directory, lastId);
+  /** The content of the next snapshot. `values` are the segment's; a key without one was deleted. */
+  async *#merge(values: ReadonlyMap<string, Uint8Array | undefined>): AsyncGenerator<Uint8Array> {
+    const { snapshot } = this.#stored;
+    if (snapshot !== undefined) {
+      for await (const { key, value } of decodePairs(snapshot)) if (!values.has(key)) yield* encodePair(key, value);
+    }
+    for (const [key, value] of values) if (value !== undefined) yield* encodePair(key, value);
+  }
+
+  /** Reads the snapshot through, to know where each value is. */
+  async #load(): Promise<Stored> {
+    const snapshot = await this.#file.load();
+    const places = new Map<string, Place>();
     try {
-      for await (const { key, value } of this.#snapshot.entries()) if (!values.has(key)) await writer.add(key, value);
-      for (const [key, value] of values) if (value !== undefined) await writer.add(key, value);
-      // After a failure, such as a lost lock, the directory may belong to somebody else.
-      if (this.#failure !== undefined) throw this.#failure;
-      return await writer.publish();
+      if (snapshot === undefined) return { lastId: 0, snapshot, places };
+      for await (const { key, value, position } of decodePairs(snapshot)) {
+        places.set(key, { position, length: value.length });
+      }
+      return { lastId: snapshot.lastId, snapshot, places };
     } catch (error) {
-      await writer.abandon();
+      await snapshot?.close();
       throw error;
     }
   }
 
-  /** Goes on with `snapshot`, which contains more than the one before. Readers of that one may finish. */
-  async #install(snapshot: Snapshot): Promise<void> {
-    const previous = this.#snapshot;
-    this.#snapshot = snapshot;
-    for (const [key, { id }] of this.#changes) if (id <= snapshot.lastId) this.#changes.delete(key);
-    await previous.retire();
+  /** Continues with `stored`, which contains more than the one before. Readers of that one may finish. */
+  async #install(stored: Stored): Promise<void> {
+    const previous = this.#stored;
+    this.#stored = stored;
+    for (const [key, { id }] of this.#changes) if (id <= stored.lastId) this.#changes.delete(key);
+    await previous.snapshot?.close();
   }
 
   /** Commits can be heard of in another order than they were made, and after they were checkpointed. */
   #apply(key: string, change: Change): void {
-    const known = this.#changes.get(key)?.id ?? this.#snapshot.lastId;
+    const known = this.#changes.get(key)?.id ?? this.#stored.lastId;
     if (change.id > known) this.#changes.set(key, change);
+  }
+
+  async #readStored(key: string): Promise<Uint8Array | undefined> {
+    const place = this.#stored.places.get(key);
+    return place && this.#stored.snapshot?.read(place.position, place.length);
   }
 
   async #readAt(position: LogPosition): Promise<Uint8Array> {

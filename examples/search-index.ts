@@ -1,9 +1,10 @@
+import path from 'node:path';
 import MiniSearch, { type SearchOptions, type SearchResult } from 'minisearch';
 import {
   NodeFileManager, WriteAheadLog,
-  type Entry, type FileManager, type SegmentReader, type WalError, type WalOptions,
+  type Entry, type FileManager, type SegmentReader, type WalOptions,
 } from 'segmented-wal';
-import { Snapshot, SnapshotWriter } from './snapshot.js';
+import { SnapshotFile } from 'segmented-wal/snapshot';
 
 /** Those of the log, which the index passes on. Its export is stored through `fileManager` too. */
 export type SearchIndexOptions = Omit<WalOptions, 'versionInfo' | 'sync'>;
@@ -23,8 +24,6 @@ interface Change {
 const FIELDS = ['title', 'text'];
 export const INDEX_OPTIONS = { fields: FIELDS, storeFields: FIELDS };
 const VERSION_INFO = Buffer.from('search-index 1');
-/** The snapshot's only key: the library's own export of the index. */
-const EXPORT = 'export';
 
 /**
  * A durable full-text index: MiniSearch, which lives in memory, on top of the log. Each change of a document is one
@@ -37,7 +36,8 @@ const EXPORT = 'export';
  */
 export class SearchIndex {
   readonly #directory: string;
-  readonly #fileManager: FileManager;
+  /** The library's own export of the index. */
+  readonly #file: SnapshotFile;
   #log!: WriteAheadLog;
   #index = new MiniSearch<SearchDocument>(INDEX_OPTIONS);
   #loading: Promise<void> | undefined;
@@ -45,11 +45,12 @@ export class SearchIndex {
   #exportedId = 0;
   /** The entry that last changed a document, where that is behind `#exportedId`. Removed documents are among them. */
   readonly #changedBy = new Map<string, number>();
-  #failure: WalError | undefined;
+  /** Aborted when the log fails: after a lost lock, say, the directory may belong to another process. */
+  readonly #owner = new AbortController();
 
   private constructor(directory: string, fileManager: FileManager) {
     this.#directory = directory;
-    this.#fileManager = fileManager;
+    this.#file = new SnapshotFile(path.join(directory, 'export'), { fileManager });
   }
 
   /** Opens the index in `directory`, which is created if need be. Rejects as `WriteAheadLog.recover` does. */
@@ -108,7 +109,7 @@ export class SearchIndex {
       },
       checkpointTo: (lastId, entries) => this.#checkpointTo(lastId, entries),
     }, { ...options, sync: 'commit', versionInfo: VERSION_INFO });
-    this.#log.on('failed', (error) => (this.#failure = error));
+    this.#log.on('failed', (error) => this.#owner.abort(error));
     try {
       await this.#load();
     } catch (error) {
@@ -123,15 +124,10 @@ export class SearchIndex {
   }
 
   async #readExport(): Promise<void> {
-    const snapshot = await Snapshot.open(this.#fileManager, this.#directory);
-    try {
-      const json = await snapshot.read(EXPORT);
-      if (json === undefined) return;
-      this.#index = MiniSearch.loadJSON(Buffer.from(json).toString(), INDEX_OPTIONS);
-      this.#exportedId = snapshot.lastId;
-    } finally {
-      await snapshot.retire();
-    }
+    const snapshot = await this.#file.load();
+    if (snapshot === undefined) return;
+    this.#index = MiniSearch.loadJSON(await snapshot.text(), INDEX_OPTIONS);
+    this.#exportedId = snapshot.lastId;
   }
 
   /** Memory comes second: no search and no export may show what a crash can still take away. */
@@ -161,24 +157,9 @@ export class SearchIndex {
     if (lastId <= this.#exportedId) return;
     // A commit in the segment may not have been heard of yet.
     for await (const entry of entries) await this.#replay(entry);
-    await this.#export(lastId);
+    await this.#file.save(lastId, JSON.stringify(this.#index), { signal: this.#owner.signal });
     this.#exportedId = lastId;
     for (const [id, entryId] of this.#changedBy) if (entryId <= lastId) this.#changedBy.delete(id);
-  }
-
-  /** Writes a new file beside the present export, syncs it, renames it over that one and syncs the directory. */
-  async #export(lastId: number): Promise<void> {
-    const writer = await SnapshotWriter.create(this.#fileManager, this.#directory, lastId);
-    try {
-      await writer.add(EXPORT, Buffer.from(JSON.stringify(this.#index)));
-      // After a failure, such as a lost lock, the directory may belong to somebody else.
-      if (this.#failure !== undefined) throw this.#failure;
-      const snapshot = await writer.publish();
-      await snapshot.retire();
-    } catch (error) {
-      await writer.abandon();
-      throw error;
-    }
   }
 }
 

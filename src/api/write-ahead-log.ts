@@ -7,7 +7,7 @@ import { show } from '../base/bytes.js';
 import { assertId, futureError, entryData, entryDataLength } from '../model/entry.js';
 import type { ChunkData, CommitOptions, CommittedEntry, EntryId } from '../model/entry.js';
 import type { LogPosition } from '../model/log-position.js';
-import { directoryPath } from '../model/directory.js';
+import { absolutePath } from '../model/absolute-path.js';
 import { isDurable, resolveOptions, signalOf, type WalOptions } from '../model/options.js';
 import type { RecoveryReport } from '../engine/recover/recovery.js';
 import { EntryIterator } from '../engine/read/entry-iterator.js';
@@ -127,7 +127,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * await reader.close();
    */
   static async openReadOnly(directory: string | URL, options?: ReadOnlyOptions): Promise<ReadOnlyLog> {
-    return ReadOnlyLog.open(directoryPath(directory), options);
+    return ReadOnlyLog.open(absolutePath('directory', directory), options);
   }
 
   /** @internal `recover` with the clock and the randomness of `environment`. */
@@ -136,7 +136,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   ): Promise<WriteAheadLog> {
     const resolved = resolveOptions(options);
     const calls = new ManagerCalls(manager, resolved.bufferBytes);
-    const request = { directory: directoryPath(directory), options: resolved, environment, target: calls };
+    const request = { directory: absolutePath('directory', directory), options: resolved, environment, target: calls };
     const open = () => openLog(request, (log) => new WriteAheadLog(log, calls));
     return traced(recoverChannel, () => ({ directory: request.directory }), open);
   }

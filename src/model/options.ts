@@ -177,6 +177,12 @@ function fileManager(value: unknown): FileManager {
   return value as FileManager;
 }
 
+/** The FileManager in `options`, which have nothing else. Throws a TypeError for anything but such options. */
+export function fileManagerOf(options: { readonly fileManager?: FileManager }): FileManager {
+  assertOptions(options, { fileManager: undefined });
+  return fileManager(options.fileManager ?? new NodeFileManager());
+}
+
 function progressCallback(value: unknown): NonNullable<WalOptions['onRecoveryProgress']> {
   if (typeof value !== 'function') throw new TypeError(`onRecoveryProgress must be a function, not ${show(value)}`);
   return value as NonNullable<WalOptions['onRecoveryProgress']>;

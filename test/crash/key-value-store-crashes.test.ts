@@ -97,23 +97,23 @@ test('a store loses or makes up a change when it crashes, with a snapshot half w
 class UnsyncedSnapshot extends PassingFileManager {
   override async open(path: string, options: OpenOptions): Promise<FileHandle> {
     const file = await super.open(path, options);
-    if (path.endsWith('/snapshot.new')) file.sync = async () => undefined;
+    if (path.endsWith('.new')) file.sync = async () => undefined;
     return file;
   }
 }
 
-/** Does not sync the name of a snapshot before the entries in it leave the log. */
+/** Syncs the name of a snapshot neither when it is saved nor when it is loaded, before its entries leave the log. */
 class UnsyncedName extends PassingFileManager {
-  #isNew = false;
+  #left = 0;
 
   override async rename(from: string, to: string): Promise<void> {
     await super.rename(from, to);
-    this.#isNew = to.endsWith('/snapshot');
+    if (to.endsWith('/snapshot')) this.#left = 2;
   }
 
   override async syncDirectory(directory: string): Promise<void> {
-    if (!this.#isNew) return super.syncDirectory(directory);
-    this.#isNew = false;
+    if (this.#left === 0) return super.syncDirectory(directory);
+    this.#left--;
   }
 }
 

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import ts from 'typescript';
 
 /** From the bottom to the top: a file imports from its own layer and those below. */
-const LAYERS = ['base', 'files', 'format', 'model', 'segment', 'engine', 'api', 'index', 'cli'];
+const LAYERS = ['base', 'files', 'format', 'model', 'segment', 'engine', 'api', 'index', 'snapshot', 'cli'];
 /** The rooms of the engine, likewise from the bottom to the top. */
 const ROOMS = ['directory', 'flush', 'view', 'write', 'checkpoint', 'read', 'recover', 'log'];
 const MAX_FILE_LINES = 420;

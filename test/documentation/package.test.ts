@@ -112,6 +112,24 @@ describe('the package, packed and installed in an empty project', () => {
     project.compile([project.write('types.cts', code)], { skipLibCheck: true });
   });
 
+  test('brings the snapshot file, to import and to require', async () => {
+    const useIt = `
+      const file = new SnapshotFile('store/snapshot');
+      const before = await file.load();
+      await file.save((before?.lastId ?? 0) + 1, 'content');
+      console.log(before?.lastId, await before?.text());
+    `;
+    const imported = project.write('snapshot.mjs', `import { SnapshotFile } from 'segmented-wal/snapshot';\n${useIt}`);
+    const required = `const { SnapshotFile } = require('segmented-wal/snapshot');\n(async () => {${useIt}})();`;
+    const cwd = project.directory;
+    assert.equal((await run(process.execPath, [imported], { cwd })).stdout, 'undefined undefined\n');
+    assert.equal((await run(process.execPath, [project.write('snapshot.cjs', required)], { cwd })).stdout, '1 content\n');
+    project.compile([project.write('snapshot.ts', `
+      import { SnapshotFile, type Snapshot } from 'segmented-wal/snapshot';
+      export const snapshot: Promise<Snapshot | undefined> = new SnapshotFile('snapshot').load();
+    `)]);
+  });
+
   test('brings the suite that checks a FileManager', async () => {
     const program = project.write('testing.mjs', `
       import { fileManagerSuite } from 'segmented-wal/testing';

@@ -10,6 +10,7 @@ import { LOCKS } from './locks.js';
 import { MODES } from './modes.js';
 import { READS } from './reads.js';
 import { RECOVERY } from './recovery.js';
+import { SNAPSHOTS } from './snapshots.js';
 import { TRUNCATION } from './truncation.js';
 import type { Mutation } from './mutation.js';
 
@@ -29,4 +30,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...TRUNCATION,
   ...ITERATION,
   ...READS,
+  ...SNAPSHOTS,
 ];
