@@ -70,14 +70,14 @@ export const MODES: readonly Mutation[] = [
     file: 'engine/flush/flusher.ts',
     find: 'if (flush.patch !== undefined) writeFullyBlocking(file, [flush.patch.bytes], flush.patch.offset);',
     replace: '',
-    caughtBy: RANDOM,
+    caughtBy: named('unit/blocking-flush', 'a chunk whose length was not known when its beginning was flushed on the calling thread stays without it'),
   },
   {
     name: 'a short blocking write is taken for a whole one',
     file: 'files/transfer.ts',
     find: 'const written = file.writeBlocking(rest, position); rest = dropBytes(rest, written);',
     replace: 'const written = file.writeBlocking(rest, position); rest = [];',
-    caughtBy: RANDOM,
+    caughtBy: named('unit/blocking-flush', 'a flush on the calling thread takes a short write for a whole one'),
   },
   {
     name: 'a blocking flush that failed is acknowledged',
