@@ -230,10 +230,7 @@ export function encodeChunkHeader(target: Buffer, at: number, length: number): v
   writeU32(target, length, at + 1);
 }
 
-/**
- * Writes a whole chunk at `at`, to stand at `offset` of its segment. Returns its CRC. What is checksummed are the bytes
- * that have been copied: another thread may be changing `data` in shared memory.
- */
+/** Writes a whole chunk at `at`, to stand at `offset` of its segment. Returns its CRC. */
 export function encodeChunk(target: Buffer, at: number, data: Uint8Array, seed: number, offset: number): number {
   const { length } = data;
   encodeChunkHeader(target, at, length);
@@ -242,22 +239,15 @@ export function encodeChunk(target: Buffer, at: number, data: Uint8Array, seed: 
   return crc;
 }
 
-/** Data up to this length is copied twice, since a view of the target costs more. */
-const SCRATCH_LENGTH = 511;
-const scratch = Buffer.alloc(SCRATCH_LENGTH);
-const scratchOf: (Buffer | undefined)[] = [];
-
-/** Copies `data` to `at` of `target`, and returns the chunk's checksum `crc` updated with what was copied. */
+/**
+ * Copies `data` to `at` of `target`, and returns the chunk's checksum `crc` updated with what was copied. Another
+ * thread may be changing shared memory, so that is read once; for other memory a view of the copy would be felt.
+ */
 export function copyAndUpdate(crc: number, data: Uint8Array, target: Buffer, at: number): number {
   const { length } = data;
-  if (length > SCRATCH_LENGTH) {
-    target.set(data, at);
-    return CHUNK_CHECKSUM.update(crc, new Uint8Array(target.buffer, target.byteOffset + at, length));
-  }
-  const copy = (scratchOf[length] ??= scratch.subarray(0, length));
-  copy.set(data);
-  target.set(copy, at);
-  return CHUNK_CHECKSUM.update(crc, copy);
+  target.set(data, at);
+  const isPrivate = data.buffer instanceof ArrayBuffer;
+  return CHUNK_CHECKSUM.update(crc, isPrivate ? data : target.subarray(at, at + length));
 }
 
 export function decodeChunkLength(source: Buffer, at: number): number {

@@ -55,16 +55,16 @@ interface OpenChunk {
 }
 
 /** Where an entry began, to go back to if it is rolled back. */
-export interface Savepoint {
-  readonly offset: number;
-  readonly chain: number;
-  readonly blockCount: number;
-  readonly used: number;
-  readonly markDue: boolean;
+interface Savepoint {
+  offset: number;
+  chain: number;
+  blockCount: number;
+  used: number;
+  markDue: boolean;
   /** Of the entry before, if that is still to be flushed. */
-  readonly patch: Patch | undefined;
+  patch: Patch | undefined;
   /** How many flushes had been taken: if it has changed since, some of the entry may be on the disk. */
-  readonly taken: number;
+  taken: number;
 }
 
 /**
@@ -96,6 +96,10 @@ export class SegmentEncoder {
   #mark: { readonly block: Buffer; readonly at: number; readonly offset: number } | undefined;
   #endsWithLink = false;
   #entryChain = 0;
+  /** One object for every entry: most of them never need it. */
+  readonly #saved: Savepoint = {
+    offset: 0, chain: 0, blockCount: 0, used: 0, markDue: false, patch: undefined, taken: 0,
+  };
   #chunk: OpenChunk | undefined;
 
   /** If there is no memory for a block it throws, and the segment is as it was: the first link always has room. */
@@ -149,17 +153,16 @@ export class SegmentEncoder {
     this.#waiters.push(waiter);
   }
 
-  /** Where an entry that begins now could be rolled back to. */
-  savepoint(): Savepoint {
-    return {
-      offset: this.offset,
-      chain: this.chain,
-      blockCount: this.#blocks.length,
-      used: this.#used,
-      markDue: this.#markDue,
-      patch: this.#patch,
-      taken: this.#flushesTaken,
-    };
+  /** An entry begins: `rewind` goes back to here until this is called again. */
+  save(): void {
+    const saved = this.#saved;
+    saved.offset = this.offset;
+    saved.chain = this.chain;
+    saved.blockCount = this.#blocks.length;
+    saved.used = this.#used;
+    saved.markDue = this.#markDue;
+    saved.patch = this.#patch;
+    saved.taken = this.#flushesTaken;
   }
 
   beginEntry(id: number): void {
@@ -255,28 +258,34 @@ export class SegmentEncoder {
     this.beginEntry(nextId);
   }
 
-  /** Whether bytes of the entry begun at `savepoint` have been taken for a flush. */
-  hasTakenSince(savepoint: Savepoint): boolean {
-    return this.#flushesTaken !== savepoint.taken;
+  /** Where the entry began. */
+  get savedOffset(): number {
+    return this.#saved.offset;
+  }
+
+  /** Whether bytes of the entry have been taken for a flush. */
+  get hasTakenSinceSave(): boolean {
+    return this.#flushesTaken !== this.#saved.taken;
   }
 
   /**
-   * Forgets the entry begun at `savepoint`. No flush of this buffer may be in flight if `hasTakenSince`:
+   * Forgets the entry, back to where it began. No flush of this encoder may be in flight if `hasTakenSinceSave`:
    * what it wrote is overwritten by the next entry, and cannot be read as one, for it never had an end.
    */
-  rewind(savepoint: Savepoint): void {
-    const taken = this.hasTakenSince(savepoint);
-    const keep = taken ? 0 : savepoint.blockCount;
+  rewind(): void {
+    const saved = this.#saved;
+    const taken = this.hasTakenSinceSave;
+    const keep = taken ? 0 : saved.blockCount;
     for (const block of this.#blocks.splice(keep)) this.#pool.release(block);
     this.#lengths.length = Math.max(0, keep - 1);
-    this.#used = taken ? 0 : savepoint.used;
+    this.#used = taken ? 0 : saved.used;
     this.#chunk = undefined;
-    this.#patch = taken ? undefined : savepoint.patch;
+    this.#patch = taken ? undefined : saved.patch;
     this.#joined = 0;
-    this.segment.rewind(savepoint.offset);
-    this.chain = savepoint.chain;
-    if (taken) this.#flushOffset = savepoint.offset;
-    this.#markDue = taken || savepoint.markDue;
+    this.segment.rewind(saved.offset);
+    this.chain = saved.chain;
+    if (taken) this.#flushOffset = saved.offset;
+    this.#markDue = taken || saved.markDue;
     if (this.#markDue) this.#mark = undefined;
   }
 

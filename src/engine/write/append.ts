@@ -1,7 +1,7 @@
 import type { WalError } from '../../base/errors.js';
 import { entryDataLength } from '../../model/entry.js';
 import type { ChunkRecord, CommittedEntry, EntryData } from '../../model/entry.js';
-import type { CommitWaiter, Savepoint, SegmentEncoder } from '../../segment/segment-encoder.js';
+import type { CommitWaiter, SegmentEncoder } from '../../segment/segment-encoder.js';
 import type { Rotation } from './rotation.js';
 
 /** Something that waits in line for the write slot. */
@@ -11,10 +11,10 @@ export interface Request {
   /** Whether it is carried out although the log is being shut down: it needs nothing more from its caller. */
   readonly isComplete: boolean;
   /**
-   * Its turn has come: writes to the active segment. If it throws, whatever it has written is forgotten, back to
-   * `savepoint`, and it is refused with the error.
+   * Its turn has come: writes to the active segment. If it throws, whatever it has written is forgotten, and it is
+   * refused with the error. `hasWaited`: its caller's memory may have changed since it was submitted.
    */
-  writeTo(rotation: Rotation, savepoint: Savepoint): void;
+  writeTo(rotation: Rotation, hasWaited: boolean): void;
   refuse(error: unknown): void;
 }
 
@@ -35,7 +35,7 @@ abstract class Append<Result> implements Request, CommitWaiter {
     return true;
   }
 
-  abstract writeTo(rotation: Rotation): void;
+  abstract writeTo(rotation: Rotation, hasWaited: boolean): void;
 
   abstract committed(): void;
 
@@ -68,8 +68,8 @@ export class EntryAppend extends Append<CommittedEntry> {
     this.#data = data;
   }
 
-  writeTo(rotation: Rotation): void {
-    this.assertLength(entryDataLength(this.#data));
+  writeTo(rotation: Rotation, hasWaited: boolean): void {
+    if (hasWaited) this.assertLength(entryDataLength(this.#data));
     const { encoder } = rotation;
     this.#id = rotation.takeId();
     encoder.beginEntry(this.#id);
@@ -96,8 +96,8 @@ export class BatchAppend extends Append<readonly CommittedEntry[]> {
     this.#data = data;
   }
 
-  writeTo(rotation: Rotation): void {
-    this.assertLength(batchLength(this.#data));
+  writeTo(rotation: Rotation, hasWaited: boolean): void {
+    if (hasWaited) this.assertLength(batchLength(this.#data));
     const { encoder } = rotation;
     let id = rotation.takeId();
     encoder.beginEntry(id);

@@ -4,7 +4,7 @@ import { WalError } from '../../base/errors.js';
 import { CHUNK_OVERHEAD } from '../../format/segment-format.js';
 import type { ChunkRecord, EntryId } from '../../model/entry.js';
 import type { ResolvedOptions } from '../../model/options.js';
-import type { CommitWaiter, Savepoint, SegmentEncoder } from '../../segment/segment-encoder.js';
+import type { CommitWaiter, SegmentEncoder } from '../../segment/segment-encoder.js';
 import type { Lifecycle } from '../directory/lifecycle.js';
 import type { Flusher } from '../flush/flusher.js';
 import type { Rotation } from './rotation.js';
@@ -37,17 +37,15 @@ export class OpenEntry {
   onEnded: (() => void) | undefined;
   readonly #parts: OpenEntryParts;
   readonly #encoder: SegmentEncoder;
-  readonly #savepoint: Savepoint;
   #id: EntryId;
   #state: 'open' | 'broken' | 'committed' | 'rolled back' = 'open';
   /** Settles when the slot is free again. */
   #rollback: Promise<void> | undefined;
 
-  /** Begins the entry after `savepoint`. The write slot must be free. */
-  constructor(parts: OpenEntryParts, savepoint: Savepoint, isComplete: boolean) {
+  /** Begins the entry where the encoder has been saved. The write slot must be free. */
+  constructor(parts: OpenEntryParts, isComplete: boolean) {
     this.#parts = parts;
     this.#encoder = parts.rotation.encoder;
-    this.#savepoint = savepoint;
     this.isComplete = isComplete;
     this.#id = parts.rotation.takeId();
     this.#encoder.beginEntry(this.#id);
@@ -195,7 +193,7 @@ export class OpenEntry {
   async #discard(): Promise<void> {
     const { flusher, freeSlot } = this.#parts;
     const encoder = this.#encoder;
-    if (encoder.hasTakenSince(this.#savepoint)) {
+    if (encoder.hasTakenSinceSave) {
       try {
         // What is in flight may be part of the entry. If the slot were free now, the next entry's bytes could reach
         // the disk first and be overwritten by these.
@@ -205,9 +203,8 @@ export class OpenEntry {
       }
     }
     // A failure or another caller's flush may have come meanwhile, but no other entry: the slot is still taken.
-    encoder.rewind(this.#savepoint);
-    const { segment } = encoder;
-    const { offset } = this.#savepoint;
+    encoder.rewind();
+    const { segment, savedOffset: offset } = encoder;
     const details = { segmentId: segment.segmentId, offset };
     flusher.forget(segment, offset, new WalError('WAL_POSITION_GONE', `entry ${this.#id} was rolled back`, details));
     freeSlot();

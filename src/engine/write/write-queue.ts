@@ -45,6 +45,8 @@ const EMPTY_ENTRY_LENGTH = entryLength(0, 0);
  */
 export class WriteQueue {
   readonly #parts: WriteQueueParts;
+  readonly #lifecycle: Lifecycle;
+  readonly #maxPendingBytes: number;
   readonly #rotation: Rotation;
   readonly #flusher: Flusher;
   readonly #line = new Line<Request>();
@@ -61,6 +63,8 @@ export class WriteQueue {
 
   constructor(parts: WriteQueueParts, rotation: Rotation, flusher: Flusher) {
     this.#parts = parts;
+    this.#lifecycle = parts.lifecycle;
+    this.#maxPendingBytes = parts.options.maxPendingBytes;
     this.#rotation = rotation;
     this.#flusher = flusher;
     parts.lifecycle.onFailed((error) => this.#stop(error));
@@ -76,7 +80,7 @@ export class WriteQueue {
     data: EntryData, length: number, isDurable: boolean,
     resolve: (entry: CommittedEntry | Promise<CommittedEntry>) => void, reject: (error: unknown) => void,
   ): void {
-    if (length <= AT_ONCE_BYTES && length <= this.#parts.options.maxPendingBytes) {
+    if (length <= AT_ONCE_BYTES && length <= this.#maxPendingBytes) {
       this.#submit(new EntryAppend(data, length, isDurable, resolve, reject));
     } else resolve(this.appendLarge([data], isDurable).then(([entry]) => entry));
   }
@@ -85,7 +89,7 @@ export class WriteQueue {
   appendBatch(batch: readonly EntryData[], isDurable: boolean): Promise<readonly CommittedEntry[]> {
     return new Promise((resolve, reject) => {
       const length = batchLength(batch);
-      if (length <= AT_ONCE_BYTES && length <= this.#parts.options.maxPendingBytes) {
+      if (length <= AT_ONCE_BYTES && length <= this.#maxPendingBytes) {
         this.#submit(new BatchAppend(batch, length, isDurable, resolve, reject));
       } else resolve(this.appendLarge(batch, isDurable));
     });
@@ -109,10 +113,10 @@ export class WriteQueue {
       const request: Request = {
         length: EMPTY_ENTRY_LENGTH,
         isComplete,
-        writeTo: (rotation, savepoint) => {
+        writeTo: (rotation) => {
           const { lifecycle, options } = this.#parts;
           const parts = { lifecycle, options, rotation, flusher: this.#flusher, freeSlot: this.#freeSlot };
-          this.#open = new OpenEntry(parts, savepoint, isComplete);
+          this.#open = new OpenEntry(parts, isComplete);
           offAbort(signal, abort);
           resolve(this.#open);
         },
@@ -168,13 +172,13 @@ export class WriteQueue {
 
   /** Starts requests in line while there is room. Call this whenever room may have been freed. */
   readonly pump = (): void => {
-    if (!this.#isFree || this.#isResting || this.#isFinished || this.#parts.lifecycle.failure !== undefined) return;
+    if (!this.#isFree || this.#isResting || this.#isFinished || this.#lifecycle.failure !== undefined) return;
     this.#rotation.changeIfFull();
     let turn: TurnBudget | undefined;
     for (let request = this.#line.first; request !== undefined && this.#isFree; request = this.#line.first) {
       if (!this.#hasRoom(request.length)) break;
       this.#line.shift();
-      this.#write(request);
+      this.#write(request, true);
       turn ??= new TurnBudget();
       if (turn.spend(request.length) && this.waiting > 0) return this.#rest(turn);
     }
@@ -205,8 +209,7 @@ export class WriteQueue {
    * or the log has failed.
    */
   async close(): Promise<void> {
-    const { lifecycle } = this.#parts;
-    assert(lifecycle.refusal !== undefined, 'no request is added while the queue is emptied');
+    assert(this.#lifecycle.refusal !== undefined, 'no request is added while the queue is emptied');
     const closed = closedError();
     for (const request of this.#line.clear()) {
       if (request.isComplete) this.#line.push(request);
@@ -216,39 +219,39 @@ export class WriteQueue {
     await this.#task;
     this.#idle = deferred();
     this.pump();
-    if (lifecycle.failure === undefined) await this.#idle.promise;
+    if (this.#lifecycle.failure === undefined) await this.#idle.promise;
     // A log that fails on its last link has told everyone who waited, and there is nobody else to tell.
     await this.#writeClosingLink().catch(() => undefined);
   }
 
   async #writeClosingLink(): Promise<void> {
     const { encoder, nextId } = this.#rotation;
-    if (this.#parts.lifecycle.failure !== undefined || encoder.endsWithLink) return;
+    if (this.#lifecycle.failure !== undefined || encoder.endsWithLink) return;
     // The link says that all before it is durable.
     await this.#flusher.sync();
     await writeLink(encoder, { ...endOf(encoder), lastId: nextId - 1 }, this.#parts.environment, this.#flusher);
   }
 
   #submit(request: Request): void {
-    const { refusal } = this.#parts.lifecycle;
+    const { refusal } = this.#lifecycle;
     if (refusal !== undefined) request.refuse(refusal);
     else if (this.#isFree && this.waiting === 0 && this.#hasRoom(request.length)) {
-      this.#write(request);
+      this.#write(request, false);
       if (this.waiting > 0) this.pump();
     } else this.#line.push(request);
   }
 
   /** Carries out a request, the only place where one is encoded: what it throws must be nobody else's trouble. */
-  #write(request: Request): void {
+  #write(request: Request, hasWaited: boolean): void {
     assert(this.#isFree, 'the write slot is free');
     const rotation = this.#rotation;
     const { encoder, nextId } = rotation;
-    const savepoint = encoder.savepoint();
+    encoder.save();
     this.#isWriting = true;
     try {
-      request.writeTo(rotation, savepoint);
+      request.writeTo(rotation, hasWaited);
     } catch (error) {
-      encoder.rewind(savepoint);
+      encoder.rewind();
       rotation.nextId = nextId;
       request.refuse(error);
     }
@@ -259,7 +262,7 @@ export class WriteQueue {
   }
 
   #hasRoom(length: number): boolean {
-    const { maxPendingBytes } = this.#parts.options;
+    const maxPendingBytes = this.#maxPendingBytes;
     const pending = this.#flusher.pendingBytes;
     if (pending > 0 && pending + Math.min(length, maxPendingBytes) > maxPendingBytes) return false;
     return this.#rotation.makeRoom(length);
