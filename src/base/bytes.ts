@@ -1,4 +1,4 @@
-const TWO_TO_32 = 0x1_0000_0000;
+export const TWO_TO_32 = 0x1_0000_0000;
 
 // Byte by byte: Buffer's own methods check the value and the range again, at twice the time.
 

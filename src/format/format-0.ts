@@ -24,7 +24,7 @@ export const FORMAT_0: Format = {
   endLength: 1,
   chunkChecksum: {
     begin: () => 0,
-    update: (crc, data) => crc32c(data, crc),
+    update: (crc, bytes, from = 0, to = bytes.length) => crc32c(bytes.subarray(from, to), crc),
   },
   lastIdBefore: (segmentId) => segmentId - 1,
   beginChain: () => 0,

@@ -1,7 +1,8 @@
 /** How a chunk's checksum is formed: begun over its header, then updated with its data. */
 export interface ChunkChecksum {
   begin(length: number, seed: number, offset: number): number;
-  update(crc: number, data: Uint8Array): number;
+  /** With the bytes from `from` to `to`; all of them if left out. */
+  update(crc: number, bytes: Uint8Array, from?: number, to?: number): number;
 }
 
 /**

@@ -30,8 +30,8 @@
  * `format-0.ts` says what is different in format 0, which is read but never written.
  */
 import { assert } from '../base/assert.js';
-import { crc32 } from '../base/crc32.js';
-import { readU64, writeU32, writeU64 } from '../base/bytes.js';
+import { crc32, crc32Byte, crc32Range, crc32Word } from '../base/crc32.js';
+import { readU64, TWO_TO_32, writeU32, writeU64 } from '../base/bytes.js';
 import { FORMAT_0, HEADER_0_LENGTH } from './format-0.js';
 import type { ChunkChecksum, Format } from './format.js';
 
@@ -208,21 +208,15 @@ export function decodeEntryId(source: Buffer, at: number): number {
   return readU64(source, at + 1);
 }
 
-// Records as short as these are checksummed in a scratch buffer: a view of the real one costs more than the copy.
-const entryRecord = Buffer.alloc(ENTRY_LENGTH);
-const chunkHeader = Buffer.alloc(CHUNK_HEADER_LENGTH);
-const chainWord = Buffer.alloc(4);
-
 /** The chain of an entry that has no chunks yet, from the chain before it and the offset of its record. */
 export function beginChain(previous: number, id: number, offset: number): number {
-  encodeEntry(entryRecord, 0, id);
-  return crc32(entryRecord, startAt(previous, offset));
+  const low = crc32Word(id, crc32Byte(ENTRY_MARKER, startAt(previous, offset)));
+  return crc32Word(Math.floor(id / TWO_TO_32), low);
 }
 
 /** The chain of an entry after one more chunk. */
 export function extendChain(chain: number, chunkCrc: number): number {
-  writeU32(chainWord, chunkCrc, 0);
-  return crc32(chainWord, chain);
+  return crc32Word(chunkCrc, chain);
 }
 
 export function encodeChunkHeader(target: Buffer, at: number, length: number): void {
@@ -240,14 +234,13 @@ export function encodeChunk(target: Buffer, at: number, data: Uint8Array, seed: 
 }
 
 /**
- * Copies `data` to `at` of `target`, and returns the chunk's checksum `crc` updated with what was copied. Another
- * thread may be changing shared memory, so that is read once; for other memory a view of the copy would be felt.
+ * Copies `data` to `at` of `target`, and returns the chunk's checksum `crc` updated with what was copied: another
+ * thread may be changing `data` in shared memory.
  */
 export function copyAndUpdate(crc: number, data: Uint8Array, target: Buffer, at: number): number {
   const { length } = data;
   target.set(data, at);
-  const isPrivate = data.buffer instanceof ArrayBuffer;
-  return CHUNK_CHECKSUM.update(crc, isPrivate ? data : target.subarray(at, at + length));
+  return CHUNK_CHECKSUM.update(crc, target, at, at + length);
 }
 
 export function decodeChunkLength(source: Buffer, at: number): number {
@@ -261,10 +254,9 @@ export function decodeChunkCrc(source: Buffer, at: number): number {
 
 export const CHUNK_CHECKSUM: ChunkChecksum = {
   begin(length, seed, offset) {
-    encodeChunkHeader(chunkHeader, 0, length);
-    return crc32(chunkHeader, startAt(seed, offset));
+    return crc32Word(length, crc32Byte(CHUNK_MARKER, startAt(seed, offset)));
   },
-  update: (crc, data) => crc32(data, crc),
+  update: (crc, bytes, from = 0, to = bytes.length) => crc32Range(bytes, from, to, crc),
 };
 
 /** `marker` is `END_MARKER` or `JOIN_MARKER`. */
@@ -275,13 +267,13 @@ export function encodeEnd(target: Buffer, at: number, marker: number, chain: num
 
 /** Ends a record with the CRC of what stands before it, and returns that CRC. */
 function sealRecord(target: Buffer, at: number, length: number, seed: number, offset: number): number {
-  const crc = crc32(target.subarray(at, at + length - 4), startAt(seed, offset));
+  const crc = crc32Range(target, at, at + length - 4, startAt(seed, offset));
   writeU32(target, crc, at + length - 4);
   return crc;
 }
 
 function isSealed(source: Buffer, at: number, length: number, seed: number, offset: number): boolean {
-  return crc32(source.subarray(at, at + length - 4), startAt(seed, offset)) === source.readUInt32LE(at + length - 4);
+  return crc32Range(source, at, at + length - 4, startAt(seed, offset)) === source.readUInt32LE(at + length - 4);
 }
 
 /** The format that is written. */

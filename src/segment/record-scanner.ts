@@ -236,8 +236,8 @@ export class RecordScanner {
   #checksum(count: number): void {
     if (count === 0) return;
     const from = this.#at - this.#window.start;
-    const data = this.#window.bytes.subarray(from, from + count);
-    this.#open.chunkCrc = this.segment.format.chunkChecksum.update(this.#open.chunkCrc, data);
+    const { chunkChecksum } = this.segment.format;
+    this.#open.chunkCrc = chunkChecksum.update(this.#open.chunkCrc, this.#window.bytes, from, from + count);
     this.#open.chunkLeft -= count;
     this.#at += count;
   }

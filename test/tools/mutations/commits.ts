@@ -124,8 +124,8 @@ export const COMMITS: readonly Mutation[] = [
   {
     name: "a chunk's checksum is of the caller's memory",
     file: 'format/segment-format.ts',
-    find: 'isPrivate ? data : target.subarray(at, at + length)',
-    replace: 'data',
+    find: 'return CHUNK_CHECKSUM.update(crc, target, at, at + length);',
+    replace: 'return CHUNK_CHECKSUM.update(crc, data);',
     caughtBy: named('unit/encoding-faults', 'a checksum is of other bytes than those written when memory changes (append, 100 bytes)'),
   },
   {

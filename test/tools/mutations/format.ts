@@ -34,7 +34,7 @@ export const FORMAT: readonly Mutation[] = [
   {
     name: "a chunk's checksum does not cover its length",
     file: 'format/segment-format.ts',
-    find: 'return crc32(chunkHeader, startAt(seed, offset));',
+    find: 'return crc32Word(length, crc32Byte(CHUNK_MARKER, startAt(seed, offset)));',
     replace: 'return startAt(seed, offset);',
     caughtBy: named('unit/segment-format', "a chunk's checksum binds its length, its data, its segment and its offset"),
   },
