@@ -1,0 +1,96 @@
+import { deferred, ignoreRejection } from '../base/async.js';
+import { asBuffer } from '../base/bytes.js';
+import { WalError, type Entry, type EntryId, type LogManager, type RecoveredSegment } from '../index.js';
+import type { SegmentReader, WriteAheadLog } from '../index.js';
+import type { Core } from './core.js';
+import { MESSAGE } from './entry-format.js';
+import type { Registry } from './registry.js';
+import { decodeState, type Stored } from './state-format.js';
+import type { TopicFiles } from './topic-files.js';
+
+/** In the header of every segment. */
+export const VERSION_INFO = Buffer.from('topics 1');
+
+const NOTHING: Stored = { checkpointedId: 0, appliedId: 0, runs: [] };
+
+/** The log's side of topics: what is recovered goes to the registry, and full segments to the checkpoints. */
+export class TopicsManager implements LogManager {
+  readonly #files: TopicFiles;
+  readonly #registry: Registry;
+  readonly #opened = deferred<Core>();
+  #stored: Promise<Stored> | undefined;
+  #lastId: EntryId = 0;
+
+  constructor(files: TopicFiles, registry: Registry) {
+    this.#files = files;
+    this.#registry = registry;
+    ignoreRejection(this.#opened.promise);
+  }
+
+  /** Entries up to here have been recovered. */
+  get lastId(): EntryId {
+    return this.#lastId;
+  }
+
+  async shouldRecoverSegment({ versionInfo }: RecoveredSegment): Promise<'recover'> {
+    if (VERSION_INFO.equals(versionInfo)) return 'recover';
+    const found = JSON.stringify(asBuffer(versionInfo).toString());
+    throw new TypeError(`this is not a log of topics: its segments say ${found}`);
+  }
+
+  /** What the state file says. Only when the directory is owned: another process may replace it until then. */
+  load(): Promise<Stored> {
+    this.#stored ??= this.#load();
+    return this.#stored;
+  }
+
+  async recover(entry: Entry): Promise<void> {
+    const stored = await this.load();
+    this.#assertFirst(entry.id, stored);
+    this.#lastId = entry.id;
+    if (entry.id <= stored.checkpointedId) return;
+    const { value: chunk } = await entry[Symbol.asyncIterator]().next();
+    if (chunk === undefined) throw new WalError('WAL_CORRUPT', `entry ${entry.id} was not written by topics`);
+    const bytes = asBuffer(await chunk.readAll());
+    if (bytes[0] === MESSAGE || entry.id > stored.appliedId) this.#registry.apply(entry.id, bytes, chunk.position);
+  }
+
+  /** The topics are open: what is handed over to `checkpointTo` can be taken. */
+  opened(core: Core): void {
+    this.#opened.resolve(core);
+  }
+
+  /** They could not be opened: nothing is checkpointed, and no file stays open. */
+  async failed(error: unknown): Promise<void> {
+    this.#opened.reject(error);
+    for (const run of this.#registry.runs) await run.close();
+  }
+
+  async checkpointTo(lastId: EntryId, entries: SegmentReader, log: WriteAheadLog, signal: AbortSignal): Promise<void> {
+    const core = await this.#opened.promise;
+    await core.checkpoints.checkpoint(lastId, entries, log, signal);
+    core.mergeRuns();
+  }
+
+  /** Segments that were checkpointed are gone: without the state they cannot be done without. */
+  #assertFirst(id: EntryId, { checkpointedId }: Stored): void {
+    if (this.#lastId > 0 || id <= checkpointedId + 1) return;
+    const message = `the first entry is ${id}, but topics-state is missing or older: it ends with ${checkpointedId}`;
+    throw new WalError('WAL_CORRUPT', message);
+  }
+
+  async #load(): Promise<Stored> {
+    const bytes = await this.#files.readState();
+    if (bytes === undefined) return NOTHING;
+    const stored = decodeState(bytes, 'topics-state', this.#registry);
+    const runs = [];
+    try {
+      for (const number of stored.runs) runs.push(await this.#files.openRun(number));
+    } catch (error) {
+      for (const run of runs) await run.close();
+      throw error;
+    }
+    this.#registry.runs.replace(runs);
+    return stored;
+  }
+}

@@ -1,0 +1,83 @@
+import { assertInternal } from '../base/assert.js';
+import type { EntryId } from '../index.js';
+import { decodeMessage, type MessageContent } from './entry-format.js';
+import { assertKnown, milliseconds } from './options.js';
+
+/** A message that a group has handed out, as the group knows it. */
+export interface Lease {
+  ack(): Promise<void>;
+  nack(delayMs: number): Promise<void>;
+  extend(ms: number): void;
+}
+
+/**
+ * A message of a topic. One that came from a group is leased: until it is acknowledged, or its lease ends, no other
+ * consumer of the group has it.
+ */
+export class Message {
+  /** Its number: that of its entry in the log. Ids of a topic ascend, but are not consecutive. */
+  readonly id: EntryId;
+  /** The name of its topic. */
+  readonly topic: string;
+  /** How often it has been handed out, this time included; 0 if it was only read. */
+  readonly attempt: number;
+  /** @internal */
+  readonly lease: Lease | undefined;
+  readonly #bytes: Buffer;
+  #content: MessageContent | undefined;
+
+  /** @internal */
+  constructor(id: EntryId, topic: string, bytes: Buffer, attempt: number, lease: Lease | undefined) {
+    assertInternal(Buffer.isBuffer(bytes), 'Message', 'a group, or topic.read()');
+    this.id = id;
+    this.topic = topic;
+    this.attempt = attempt;
+    this.lease = lease;
+    this.#bytes = bytes;
+  }
+
+  /** When it was published. */
+  get time(): Date {
+    return new Date(this.#decoded.time);
+  }
+
+  /** What was given to `publish` with it. */
+  get key(): string | undefined {
+    return this.#decoded.key;
+  }
+
+  /** Its data. Not to be changed: other consumers may be handed the same bytes. */
+  get chunks(): readonly Uint8Array[] {
+    return this.#decoded.chunks;
+  }
+
+  /**
+   * Says that the message has been processed: its group is not handed it again. Rejects with `TOPICS_LEASE_LOST` or
+   * `TOPICS_ALREADY_ACKNOWLEDGED`, or as `log.append` does; with a TypeError if it did not come from a group.
+   */
+  async ack(): Promise<void> {
+    await this.#leased().ack();
+  }
+
+  /** Says that it could not be processed: the group is handed it again, after `delayMs`. Rejects as `ack` does. */
+  async nack(options: { delayMs?: number } = {}): Promise<void> {
+    assertKnown(options, ['delayMs']);
+    const delayMs = milliseconds('delayMs', options.delayMs ?? 0);
+    await this.#leased().nack(delayMs);
+  }
+
+  /** Makes its lease end in `ms` milliseconds from now. Throws as `ack` rejects. */
+  extend(ms: number): void {
+    milliseconds('ms', ms, 1);
+    this.#leased().extend(ms);
+  }
+
+  #leased(): Lease {
+    if (this.lease === undefined) throw new TypeError('a message that was only read has no lease');
+    return this.lease;
+  }
+
+  get #decoded(): MessageContent {
+    return (this.#content ??= decodeMessage(this.#bytes));
+  }
+}

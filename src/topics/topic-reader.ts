@@ -1,0 +1,128 @@
+import { asBuffer } from '../base/bytes.js';
+import { hasCode } from '../base/errno.js';
+import type { EntryId, LogPosition, WriteAheadLog } from '../index.js';
+import type { RecentMessages } from './recent-messages.js';
+import type { Registry } from './registry.js';
+import type { RunPlace, StoredMessage } from './run.js';
+import type { TopicState } from './state.js';
+
+/** Where messages are read from. */
+export interface MessageSources {
+  readonly registry: Registry;
+  readonly log: WriteAheadLog;
+  readonly recent: RecentMessages;
+}
+
+/** Read from a run in one call. */
+const BLOCK_BYTES = 256 * 1024;
+/** Read from the log side by side. */
+const SIDE_BY_SIDE = 64;
+const MAX_AT_ONCE = 1024;
+
+/** Goes through the messages of a topic, from the runs into the log. */
+export class TopicReader {
+  readonly #sources: MessageSources;
+  readonly #topic: TopicState;
+  /** Messages up to here have been passed. */
+  #after: EntryId;
+  /** The last message that was found in the log. */
+  #live: EntryId = 0;
+  /** Where the next message is, if it is in a run. */
+  #place: RunPlace | undefined;
+
+  constructor(sources: MessageSources, topic: TopicState, after: EntryId) {
+    this.#sources = sources;
+    this.#topic = topic;
+    this.#after = after;
+  }
+
+  get after(): EntryId {
+    return this.#after;
+  }
+
+  /** The messages up to `id` have been passed. */
+  advance(id: EntryId): void {
+    if (id > this.#after) this.#after = id;
+  }
+
+  /** Whether there is no message to read now. */
+  get isAtEnd(): boolean {
+    const { lastLive, number, floor } = this.#topic;
+    const after = Math.max(this.#after, floor);
+    return lastLive <= after && this.#sources.registry.runs.firstAfter(number, after) === undefined;
+  }
+
+  /**
+   * The next messages that are durable, none if there are none: at least one, and not many more bytes than asked for.
+   * At once if they are in memory. The caller advances when it has taken them. Rejects with `WAL_CORRUPT` for damage.
+   */
+  read(): readonly StoredMessage[] | Promise<readonly StoredMessage[]> {
+    const { registry, recent } = this.#sources;
+    this.advance(this.#topic.floor);
+    const stored = registry.runs.firstAfter(this.#topic.number, this.#after);
+    if (stored !== undefined) return this.#readRun();
+    const messages: StoredMessage[] = [];
+    for (let id = this.#firstLive(); id !== 0 && messages.length < MAX_AT_ONCE; id = registry.live.next(id)) {
+      const bytes = recent.get(id);
+      if (bytes === undefined) break;
+      messages.push({ id, bytes });
+      this.#live = id;
+    }
+    return messages.length > 0 || this.#firstLive() === 0 ? messages : this.#readLog();
+  }
+
+  /** The first message in the log that has not been passed; 0 if there is none. */
+  #firstLive(): EntryId {
+    const { live } = this.#sources.registry;
+    const { firstLive } = this.#topic;
+    const isKnown = this.#live >= firstLive && this.#live <= this.#after && firstLive !== 0;
+    let id = isKnown ? this.#live : firstLive;
+    while (id !== 0 && id <= this.#after) {
+      this.#live = id;
+      id = live.next(id);
+    }
+    return id;
+  }
+
+  async #readRun(): Promise<readonly StoredMessage[]> {
+    for (;;) {
+      const stored = this.#sources.registry.runs.firstAfter(this.#topic.number, this.#after);
+      if (stored === undefined) return this.read();
+      const { run, slice } = stored;
+      const place = this.#place?.run === run ? this.#place : { run, offset: slice.offset };
+      const { messages, end } = await run.read(slice, place.offset, BLOCK_BYTES);
+      this.#place = end < slice.offset + slice.bytes ? { run, offset: end } : undefined;
+      const wanted = messages.filter(({ id }) => id > this.#after && id > this.#topic.floor);
+      if (wanted.length > 0) return wanted;
+      this.advance(messages[messages.length - 1].id);
+    }
+  }
+
+  async #readLog(): Promise<readonly StoredMessage[]> {
+    const { live } = this.#sources.registry;
+    const reads: Promise<StoredMessage>[] = [];
+    for (let id = this.#firstLive(); id !== 0 && reads.length < SIDE_BY_SIDE; id = live.next(id)) {
+      const position = live.position(id);
+      if (position !== undefined) reads.push(this.#readAt(id, position));
+    }
+    const results = await Promise.allSettled(reads);
+    const messages: StoredMessage[] = [];
+    for (const result of results) {
+      if (result.status === 'fulfilled') messages.push(result.value);
+      else if (messages.length > 0) break;
+      // Its segment has been checkpointed: it is in a run, or nobody wants it any more.
+      else if (hasCode(result.reason, 'WAL_POSITION_GONE')) return this.read();
+      else throw result.reason;
+    }
+    return messages;
+  }
+
+  async #readAt(id: EntryId, position: LogPosition): Promise<StoredMessage> {
+    const reader = await this.#sources.log.readAt(position);
+    try {
+      return { id, bytes: asBuffer(await reader.readAll()) };
+    } finally {
+      await reader.close();
+    }
+  }
+}
