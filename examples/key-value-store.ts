@@ -57,8 +57,6 @@ export class KeyValueStore {
   readonly #waiting: (() => void)[] = [];
   #checkpointError: WalError | undefined;
   #failure: WalError | undefined;
-  /** Aborted when the log fails: after a lost lock, say, the directory may belong to another process. */
-  readonly #owner = new AbortController();
   #isClosed = false;
 
   private constructor(directory: string, fileManager: FileManager) {
@@ -158,26 +156,15 @@ export class KeyValueStore {
   }
 
   async #open(options: KeyValueStoreOptions): Promise<void> {
-    // Checkpoints can begin as soon as the log is open: they wait until there is a snapshot to add to.
-    let begin = (_loading: Promise<void>): void => undefined;
-    const loaded = new Promise<void>((resolve) => {
-      begin = resolve;
-    });
-    loaded.catch(() => undefined);
-    const manager = this.#manager(loaded);
-    this.#log = await WriteAheadLog.recover(this.#directory, manager, {
-      ...options, sync: 'commit', versionInfo: VERSION_INFO,
-    });
-    this.#listen();
-    // Not before the log is open: until then another process can own the directory, and replace its snapshot.
-    const loading = this.#load().then((stored) => this.#install(stored));
-    begin(loading);
     try {
-      await loading;
+      this.#log = await WriteAheadLog.recover(this.#directory, this.#manager(), {
+        ...options, sync: 'commit', versionInfo: VERSION_INFO,
+      });
     } catch (error) {
-      await this.#log.shutdown();
+      await this.#stored.snapshot?.close();
       throw error;
     }
+    this.#listen();
   }
 
   #listen(): void {
@@ -191,7 +178,6 @@ export class KeyValueStore {
     });
     this.#log.on('failed', (error) => {
       this.#failure = error;
-      this.#owner.abort(error);
       this.#wakeWaiting();
     });
   }
@@ -200,36 +186,35 @@ export class KeyValueStore {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  #manager(loaded: Promise<void>): LogManager {
+  #manager(): LogManager {
     return {
+      open: async () => {
+        this.#stored = await this.#load();
+        return this.#stored.lastId;
+      },
       shouldRecoverSegment({ versionInfo }) {
         if (VERSION_INFO.equals(versionInfo)) return 'recover';
         throw new Error(`not the log of a key-value store: its segments say ${JSON.stringify(textOf(versionInfo))}`);
       },
       recover: (entry) => this.#recover(entry),
-      checkpointTo: async (lastId, entries) => {
-        await loaded;
-        await this.#checkpointTo(lastId, entries);
-      },
+      checkpointTo: (lastId, entries, _log, signal) => this.#checkpointTo(lastId, entries, signal),
     };
   }
 
-  /** Notes where an entry's value is, without reading it. What is in the snapshot as well goes when that is loaded. */
+  /** Notes where an entry's value is, without reading it. */
   async #recover(entry: Entry): Promise<void> {
     const [key, value] = await chunksOf(entry);
     this.#apply(textOf(await key.readAll()), { id: entry.id, position: value?.position });
   }
 
   /** Writes a snapshot of what is in the present one and in the segment, whose values are in memory meanwhile. */
-  async #checkpointTo(lastId: number, entries: SegmentReader): Promise<void> {
-    // After a crash between a new snapshot and the log's note of it. That snapshot is durable, as it was loaded.
-    if (lastId <= this.#stored.lastId) return;
+  async #checkpointTo(lastId: number, entries: SegmentReader, signal: AbortSignal): Promise<void> {
     const values = new Map<string, Uint8Array | undefined>();
     for await (const entry of entries) {
       const [key, value] = await entry.readAllChunks();
       values.set(textOf(key), value);
     }
-    await this.#file.save(lastId, this.#merge(values), { signal: this.#owner.signal });
+    await this.#file.save(lastId, this.#merge(values), { signal });
     await this.#install(await this.#load());
   }
 

@@ -40,13 +40,10 @@ export class SearchIndex {
   readonly #file: SnapshotFile;
   #log!: WriteAheadLog;
   #index = new MiniSearch<SearchDocument>(INDEX_OPTIONS);
-  #loading: Promise<void> | undefined;
   /** The last entry that is in the export for certain. */
   #exportedId = 0;
   /** The entry that last changed a document, where that is behind `#exportedId`. Removed documents are among them. */
   readonly #changedBy = new Map<string, number>();
-  /** Aborted when the log fails: after a lost lock, say, the directory may belong to another process. */
-  readonly #owner = new AbortController();
 
   private constructor(directory: string, fileManager: FileManager) {
     this.#directory = directory;
@@ -103,31 +100,18 @@ export class SearchIndex {
         if (VERSION_INFO.equals(versionInfo)) return 'recover';
         throw new Error('not the log of a search index');
       },
-      recover: async (entry) => {
-        await this.#load();
-        await this.#replay(entry);
-      },
-      checkpointTo: (lastId, entries) => this.#checkpointTo(lastId, entries),
+      open: () => this.#load(),
+      recover: (entry) => this.#replay(entry),
+      checkpointTo: (lastId, entries, _log, signal) => this.#checkpointTo(lastId, entries, signal),
     }, { ...options, sync: 'commit', versionInfo: VERSION_INFO });
-    this.#log.on('failed', (error) => this.#owner.abort(error));
-    try {
-      await this.#load();
-    } catch (error) {
-      await this.#log.shutdown();
-      throw error;
-    }
   }
 
-  /** Not before the log is being opened: until then another process can own the directory, and replace the export. */
-  #load(): Promise<void> {
-    return (this.#loading ??= this.#readExport());
-  }
-
-  async #readExport(): Promise<void> {
+  async #load(): Promise<number> {
     const snapshot = await this.#file.load();
-    if (snapshot === undefined) return;
+    if (snapshot === undefined) return 0;
     this.#index = MiniSearch.loadJSON(await snapshot.text(), INDEX_OPTIONS);
     this.#exportedId = snapshot.lastId;
+    return snapshot.lastId;
   }
 
   /** Memory comes second: no search and no export may show what a crash can still take away. */
@@ -151,13 +135,10 @@ export class SearchIndex {
     if (document !== undefined) this.#index.add({ id, ...document });
   }
 
-  async #checkpointTo(lastId: number, entries: SegmentReader): Promise<void> {
-    await this.#load();
-    // After a crash between an export and the log's note of it. That export is durable, as it was loaded.
-    if (lastId <= this.#exportedId) return;
+  async #checkpointTo(lastId: number, entries: SegmentReader, signal: AbortSignal): Promise<void> {
     // A commit in the segment may not have been heard of yet.
     for await (const entry of entries) await this.#replay(entry);
-    await this.#file.save(lastId, JSON.stringify(this.#index), { signal: this.#owner.signal });
+    await this.#file.save(lastId, JSON.stringify(this.#index), { signal });
     this.#exportedId = lastId;
     for (const [id, entryId] of this.#changedBy) if (entryId <= lastId) this.#changedBy.delete(id);
   }

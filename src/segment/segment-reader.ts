@@ -166,15 +166,17 @@ export class SegmentReader implements AsyncIterable<Entry> {
   readonly #source: Segment;
   readonly #end: number;
   readonly #blockBytes: number;
+  readonly #after: EntryId;
   #isClosed = false;
 
-  /** @internal Reads what is durable of `segment` now, in blocks of `blockBytes`. */
-  constructor(segment: Segment, blockBytes: number) {
+  /** @internal Reads the entries above `after` that are durable in `segment` now, in blocks of `blockBytes`. */
+  constructor(segment: Segment, blockBytes: number, after: EntryId) {
     assertInternal(segment instanceof Segment, 'SegmentReader', 'the log, as an argument of checkpointTo()');
     this.segment = segment;
     this.#source = segment;
     this.#end = segment.durableEnd;
     this.#blockBytes = blockBytes;
+    this.#after = after;
   }
 
   /** The entries in id order. Throws `WAL_CORRUPT` if the segment has been damaged since it was written. */
@@ -186,7 +188,7 @@ export class SegmentReader implements AsyncIterable<Entry> {
       // Whatever was awaited: the segment's file may be used again from the moment checkpointTo has returned.
       this.#assertOpen();
       if (extent === undefined) break;
-      yield new Entry(scanner, extent);
+      if (extent.id > this.#after) yield new Entry(scanner, extent);
     }
     if (scanner.end !== this.#end) throw damaged(this.segment, scanner.end, scanner.lastId);
   }

@@ -262,7 +262,7 @@ describe('what a search index refuses', () => {
     fileManager.before = ({ operation, name }) => {
       if (operation === 'open' && name.endsWith('.new')) fileManager.compromise(new Error('taken over'));
     };
-    const failed = once(index.log, 'checkpointFailed');
+    const failed = once(index.log, 'failed');
     await index.log.checkpointActive();
     await failed;
     await index.close().catch(() => undefined);

@@ -37,6 +37,8 @@ export class Checkpointer {
   #persisting: Persisting | undefined;
   /** Entries below this id need not be persisted: the user has released them. */
   #releasedBelow: EntryId = 0;
+  /** Entries up to here were stored before the log was opened. */
+  #storedId: EntryId = 0;
   /** Whether nothing is begun until `resume`. */
   #isSuspended = false;
   lastError: WalError | undefined;
@@ -82,7 +84,14 @@ export class Checkpointer {
   get persistedId(): EntryId {
     // One whose file could not be freed is the next to be.
     const isSafe = ({ phase }: Segment): boolean => phase === 'held' || phase === 'checkpointed';
-    return [...this.retirement.held, ...this.#segments].findLast(isSafe)?.lastId ?? 0;
+    const segment = [...this.retirement.held, ...this.#segments].findLast(isSafe);
+    return Math.max(segment?.lastId ?? 0, this.#storedId);
+  }
+
+  /** Entries up to `id` were stored before the log was opened: they are not persisted again. */
+  stored(id: EntryId): void {
+    assert(this.#segments.length === 0, 'what is stored is known before the first segment is closed');
+    this.#storedId = id;
   }
 
   /** Takes a segment that is durable to its end and will not be written again. */
@@ -156,7 +165,7 @@ export class Checkpointer {
 
   async #checkpoint(segment: Segment): Promise<void> {
     if (segment.phase === 'closed') {
-      const isSafe = segment.lastId < this.#releasedBelow;
+      const isSafe = segment.lastId < this.#releasedBelow || segment.lastId <= this.#storedId;
       // What was given up is begun again, or not at all, but nothing went wrong.
       if (!isSafe && !(await this.#persist(segment))) return;
       // Not again, even if its file cannot be freed now.

@@ -20,6 +20,15 @@ export type Recovery = 'recover' | 'abandon';
  */
 export interface LogManagerOf<Log> {
   /**
+   * Opens or loads your storage. Called once for each opening, before everything else and before the first entry, when
+   * the log owns its directory: no other process is writing, so the storage may be in it. The answer can be the id of
+   * the last entry that is stored: then only later ones are handed over, to `recover` and to `checkpointTo`, and the
+   * log gives no id up to that one again, even if it has lost such entries. They must be stored durably, and
+   * with all before them. An error makes opening fail with `WAL_LOG_MANAGER_FAILED` and leaves the log as it was.
+   */
+  open?(): EntryId | void | Promise<EntryId | void>;
+
+  /**
    * Asked of every segment that holds the log, oldest first, before its entries are recovered. Without
    * this method every segment is recovered.
    */
@@ -36,8 +45,8 @@ export interface LogManagerOf<Log> {
   /**
    * Persists the entries of a full segment, the last of which is `lastId`. When this returns, or what it
    * returns resolves, they must be synced to your storage: the log forgets them then. It may be called
-   * again for the same entries, after an error or a crash. Commits continue meanwhile. Do not await
-   * `log.shutdown()` here: it waits for this call.
+   * again for the same entries, after an error or a crash, unless `open` answers that they are stored. Commits
+   * continue meanwhile. Do not await `log.shutdown()` here: it waits for this call.
    *
    * It may take as long as it likes, for instance to wait until it is worth the work. `signal` is aborted when the log
    * is shut down or has failed, or does not need these entries persisted. To reject with its reason, or with an

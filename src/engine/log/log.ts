@@ -109,6 +109,7 @@ export class Log {
     // Before anything else is awaited: segments are checkpointed in order, and the active one may be closed soon.
     const closed = recovered.segments.filter((segment) => segment !== active);
     this.segments.gone(recovered.goneId);
+    this.checkpointer.stored(recovered.storedId);
     for (const segment of [...closed, active]) this.segments.add(segment);
     for (const segment of closed) {
       // The one that was the last may be too full to continue in.

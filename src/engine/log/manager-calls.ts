@@ -1,6 +1,7 @@
 import { ignoreRejection } from '../../base/async.js';
 import { show } from '../../base/bytes.js';
 import { messageOf, WalError } from '../../base/errors.js';
+import { assertId, type EntryId } from '../../model/entry.js';
 import { SegmentReader, type Entry } from '../../segment/segment-reader.js';
 import type { RecoveredSegment, Segment } from '../../segment/segment.js';
 import type { LogManagerOf } from '../checkpoint/log-manager.js';
@@ -14,12 +15,23 @@ const CHECKPOINT_BLOCK_BYTES = 16 * 1024;
 export class ManagerCalls<Log> implements RecoveryTarget {
   readonly #manager: LogManagerOf<Log>;
   readonly #blockBytes: number;
+  /** Entries up to here are stored: the manager said so when it was opened. */
+  #storedId: EntryId = 0;
 
   /** Throws a TypeError for anything but a LogManager. */
   constructor(manager: LogManagerOf<Log>, bufferBytes: number) {
     assertManager(manager);
     this.#manager = manager;
     this.#blockBytes = Math.min(bufferBytes, CHECKPOINT_BLOCK_BYTES);
+  }
+
+  async open(): Promise<EntryId> {
+    try {
+      this.#storedId = assertStoredId(await this.#manager.open?.());
+      return this.#storedId;
+    } catch (error) {
+      throw managerError('open', error);
+    }
   }
 
   async shouldRecover(segment: RecoveredSegment): Promise<boolean> {
@@ -49,7 +61,7 @@ export class ManagerCalls<Log> implements RecoveryTarget {
    */
   async persist(segment: Segment, log: Log, { signal, dropped }: Persisting): Promise<void> {
     if (segment.isEmpty) return;
-    const reader = new SegmentReader(segment, this.#blockBytes);
+    const reader = new SegmentReader(segment, this.#blockBytes, this.#storedId);
     // Before the manager is called, which may be what aborts it.
     const abandoned = whenAborted(dropped);
     try {
@@ -68,6 +80,11 @@ function assertManager(manager: unknown): void {
   for (const method of ['recover', 'checkpointTo'] as const) {
     if (typeof candidate?.[method] !== 'function') throw new TypeError(`the LogManager must have a method ${method}`);
   }
+  for (const method of ['open', 'shouldRecoverSegment'] as const) {
+    if (!['function', 'undefined'].includes(typeof candidate?.[method])) {
+      throw new TypeError(`the LogManager's ${method} must be a method`);
+    }
+  }
 }
 
 function assertRecovery(answer: unknown): 'recover' | 'abandon' {
@@ -75,9 +92,15 @@ function assertRecovery(answer: unknown): 'recover' | 'abandon' {
   throw new TypeError(`shouldRecoverSegment must answer 'recover' or 'abandon', not ${show(answer)}`);
 }
 
-function managerError(method: string, cause: unknown, { segmentId }: { segmentId: number }): WalError {
-  const reason = messageOf(cause);
-  return new WalError('WAL_LOG_MANAGER_FAILED', `the LogManager's ${method} failed: ${reason}`, { cause, segmentId });
+function assertStoredId(answer: unknown): EntryId {
+  if (answer === undefined) return 0;
+  assertId('the answer of open', answer);
+  return answer as EntryId;
+}
+
+function managerError(method: string, cause: unknown, segment?: { readonly segmentId: number }): WalError {
+  const details = segment === undefined ? { cause } : { cause, segmentId: segment.segmentId };
+  return new WalError('WAL_LOG_MANAGER_FAILED', `the LogManager's ${method} failed: ${messageOf(cause)}`, details);
 }
 
 /** Rejects when `signal` is aborted, whether anybody waits for that or not. */

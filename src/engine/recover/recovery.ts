@@ -39,6 +39,8 @@ export interface RecoveryParts {
 
 /** What recovery asks the log's owner. */
 export interface RecoveryTarget {
+  /** Called before everything else. Resolves with the last entry that the owner has stored; 0 if it does not say. */
+  open(): Promise<EntryId>;
   shouldRecover(segment: RecoveredSegment): Promise<boolean>;
   /** Takes an entry; what it returns is awaited only if it is a promise. */
   recover(entry: Entry): void | Promise<void>;
@@ -51,8 +53,10 @@ export interface RecoveredLog {
   /** Where the last segment ends, and the chain there. */
   readonly end: number;
   readonly chain: number;
-  /** The highest entry id ever given out, as far as the log knows. */
+  /** The highest entry id ever given out, as far as the log or its owner knows. */
   readonly lastId: EntryId;
+  /** The last entry that the owner has stored, and needs no more. */
+  readonly storedId: EntryId;
   /** The highest id whose entry may have been checkpointed. */
   readonly goneId: EntryId;
   readonly spares: readonly string[];
@@ -69,6 +73,7 @@ export class LogRecovery {
   readonly #target: RecoveryTarget;
   readonly #holds: Holds;
   readonly #opened: Closable[];
+  #storedId: EntryId = 0;
   #entries = 0;
   #bytesRead = 0;
   #totalBytes = 0;
@@ -87,6 +92,7 @@ export class LogRecovery {
   }
 
   async run(): Promise<RecoveredLog> {
+    this.#storedId = await this.#target.open();
     const { fileManager } = this.#options;
     const files = await readSegmentFiles(fileManager, this.#directory.path, this.#opened);
     const tail = new TailRewriter(this.#directory);
@@ -102,6 +108,9 @@ export class LogRecovery {
     const end = last === undefined ? EMPTY_LOG : await this.#recoverLast(last, tail, lastId);
     return {
       ...end,
+      // After a repair, say, the log can end before what is stored. Those ids must not be given to other entries.
+      lastId: Math.max(end.lastId, this.#storedId),
+      storedId: this.#storedId,
       segments: chain.map(({ segment }) => segment),
       goneId: chain.at(0)?.segment.idBefore ?? 0,
       spares: [...files.spares, ...unused.map(({ name }) => name)],
@@ -192,7 +201,10 @@ export class LogRecovery {
     return openScanner(segment, this.#options.bufferBytes, end, (count) => this.#report(count));
   }
 
-  /** Hands over the entries of a segment. Returns the id of the last; the one before the segment if there is none. */
+  /**
+   * Hands over the entries of a segment that are not stored. Returns the id of its last entry; the one before the
+   * segment if there is none.
+   */
   async #deliver(scanner: RecordScanner): Promise<EntryId> {
     let lastId = scanner.segment.idBefore;
     for (;;) {
@@ -203,6 +215,7 @@ export class LogRecovery {
         continue;
       }
       lastId = scanner.entry.id;
+      if (lastId <= this.#storedId) continue;
       this.#entries++;
       const settled = this.#target.recover(new Entry(scanner, scanner.entry));
       if (settled !== undefined) await settled;
