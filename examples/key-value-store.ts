@@ -79,7 +79,7 @@ export class KeyValueStore {
       if (change === undefined) return this.#readStored(key);
       if (change.position === undefined) return undefined;
       try {
-        return await this.#readAt(change.position);
+        return await this.#log.read(change.position);
       } catch (error) {
         // A checkpoint has been faster: the value is in the snapshot now, unless this change is still the one to read.
         const isGone = error instanceof WalError && error.code === 'WAL_POSITION_GONE';
@@ -260,15 +260,6 @@ export class KeyValueStore {
   async #readStored(key: string): Promise<Uint8Array | undefined> {
     const place = this.#stored.places.get(key);
     return place && this.#stored.snapshot?.read(place.position, place.length);
-  }
-
-  async #readAt(position: LogPosition): Promise<Uint8Array> {
-    const reader = await this.#log.readAt(position);
-    try {
-      return await reader.readAll();
-    } finally {
-      await reader.close();
-    }
   }
 
   #assertOpen(): void {

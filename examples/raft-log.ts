@@ -75,8 +75,8 @@ export class RaftLog {
     const stored = this.#entries[this.#placeOf(index)];
     if (stored?.index !== index) throw new LogNotFoundError(index);
     try {
-      await using reader = await this.#log.readAt(stored.position);
-      return { index, term: stored.term, type: stored.type, data: await reader.readAll() };
+      const data = await this.#log.read(stored.position);
+      return { index, term: stored.term, type: stored.type, data };
     } catch (error) {
       // It was deleted in the meantime.
       if (error instanceof WalError && error.code === 'WAL_POSITION_GONE') throw new LogNotFoundError(index);

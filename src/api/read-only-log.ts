@@ -249,6 +249,28 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   }
 
   /**
+   * The data of the chunk at `position`, verified, read on the thread pool. Rejects as `readAt`, with `WAL_CORRUPT`
+   * also for data that is damaged, or with the signal's reason.
+   *
+   * @example
+   * const [a, b] = (await log.append(['a', 'b'])).chunks;
+   * const reader = await WriteAheadLog.openReadOnly('my-log', options);
+   * console.log(Buffer.from(await reader.read(a.position)).toString()); // a
+   * console.log(String(await reader.readMany([b.position, a.position]))); // b,a
+   * await reader.close();
+   */
+  async read(position: LogPosition, options?: { signal?: AbortSignal }): Promise<Uint8Array> {
+    this.#assertOpen();
+    return this.#chunks.read(position, options);
+  }
+
+  /** `read` for many chunks, as `WriteAheadLog.readMany`. */
+  async readMany(positions: readonly LogPosition[], options?: { signal?: AbortSignal }): Promise<Uint8Array[]> {
+    this.#assertOpen();
+    return this.#chunks.readMany(positions, options);
+  }
+
+  /**
    * Looks again, for what has been added since. What is being read goes on as it began.
    *
    * @example

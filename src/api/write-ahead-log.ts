@@ -386,6 +386,33 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
+   * The data of the chunk at `position`, verified, read on the thread pool once its entry is durable. An aborted
+   * `signal` gives it up. For chunks that fit into memory; `readAt` streams larger ones. The bytes are the caller's.
+   *
+   * Rejects as `readAt` does, with `WAL_CORRUPT` also for data that is damaged, or with the signal's reason.
+   *
+   * @example
+   * const { chunks: [chunk] } = await log.append('hello');
+   * console.log(Buffer.from(await log.read(chunk.position)).toString()); // hello
+   */
+  read(position: LogPosition, options?: { signal?: AbortSignal }): Promise<Uint8Array> {
+    return this.#chunks.read(position, options);
+  }
+
+  /**
+   * `read` for many chunks: resolves with their data in the order of `positions`. Chunks that stand close together in
+   * the log share a read. All of them must fit into memory. Rejects as `read` does, if any of them cannot be read.
+   *
+   * @example
+   * const batch = await log.appendBatch(['one', 'two', 'three']);
+   * const positions = batch.map(({ chunks: [chunk] }) => chunk.position).reverse();
+   * console.log(String(await log.readMany(positions))); // three,two,one
+   */
+  readMany(positions: readonly LogPosition[], options?: { signal?: AbortSignal }): Promise<Uint8Array[]> {
+    return this.#chunks.readMany(positions, options);
+  }
+
+  /**
    * Closes the active segment now, however full it is. Resolves when it is queued for its checkpoint; does nothing if
    * it contains no entry. Waits for the write slot like a writer, and rejects as `beginEntry` does.
    *

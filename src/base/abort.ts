@@ -23,6 +23,19 @@ export function offAbort(signal: AbortSignal | undefined, callback: () => void):
   signal.removeEventListener('abort', callAll);
 }
 
+/**
+ * Settles as `promise` does, or rejects with the reason of `signal`, which is not aborted yet, once it is. What the
+ * promise stands for goes on, and must release by itself what it holds.
+ */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    onAbort(signal, abort);
+    promise.then(resolve, reject).finally(() => offAbort(signal, abort));
+  });
+}
+
 function callAll(event: Event): void {
   const signal = event.target as AbortSignal;
   const callbacks = callbacksOf.get(signal);

@@ -56,6 +56,15 @@ export function assertPosition(position: unknown): asserts position is LogPositi
   if (!(position instanceof LogPosition)) throw new TypeError(`position must be a LogPosition, not ${show(position)}`);
 }
 
+/** A copy of `positions`. Throws a TypeError for anything but an array of them. */
+export function positionsOf(positions: unknown): LogPosition[] {
+  if (!Array.isArray(positions)) throw new TypeError(`positions must be an array, not ${show(positions)}`);
+  return Array.from(positions, (position: unknown, i) => {
+    if (position instanceof LogPosition) return position;
+    throw new TypeError(`positions[${i}] must be a LogPosition, not ${show(position)}`);
+  });
+}
+
 function assertU53(name: string, value: number): void {
   if (Number.isSafeInteger(value) && value >= 0) return;
   throw new RangeError(`${name} must be an integer from 0 to 2^53 - 1, not ${show(value)}`);

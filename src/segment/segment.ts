@@ -91,8 +91,18 @@ export class Segment extends SegmentLife implements RecoveredSegment {
   }
 
   /** Fills `target` from `offset` as far as the file goes. Rejects with `WAL_POSITION_GONE` once the file is closed. */
-  read(target: Uint8Array, offset: number): Promise<number> {
-    return this.#use(() => readFully(this.file, target, offset), { offset });
+  async read(target: Uint8Array, offset: number): Promise<number> {
+    this.#beginRead({ offset });
+    try {
+      // Mostly all of it comes at once, and this is the path of every single read.
+      const read = await this.file.read(target, offset);
+      if (read === target.length || read === 0) return read;
+      return read + await readFully(this.file, target.subarray(read), offset + read);
+    } catch (error) {
+      throw this.#readError(error, { offset });
+    } finally {
+      this.#endRead();
+    }
   }
 
   /** `read` on the calling thread. */
@@ -107,8 +117,15 @@ export class Segment extends SegmentLife implements RecoveredSegment {
   }
 
   /** The length of the file in bytes. Rejects as `read` does. */
-  size(): Promise<number> {
-    return this.#use(() => this.file.size(), {});
+  async size(): Promise<number> {
+    this.#beginRead({});
+    try {
+      return await this.file.size();
+    } catch (error) {
+      throw this.#readError(error, {});
+    } finally {
+      this.#endRead();
+    }
   }
 
   /** Closes the file when the reads under way have ended. Idempotent; never rejects. */
@@ -123,18 +140,15 @@ export class Segment extends SegmentLife implements RecoveredSegment {
     await this.file.close().catch(() => undefined);
   }
 
-  /** Keeps the file open while it is read. */
-  async #use(reading: () => Promise<number>, place: Place): Promise<number> {
+  /** From here to `endRead` the file stays open. */
+  #beginRead(place: Place): void {
     if (this.#isClosed) throw this.#closedError(place);
     this.#reads++;
-    try {
-      return await reading();
-    } catch (error) {
-      throw this.#readError(error, place);
-    } finally {
-      this.#reads--;
-      if (this.#reads === 0) this.#readsDone?.resolve();
-    }
+  }
+
+  #endRead(): void {
+    this.#reads--;
+    if (this.#reads === 0) this.#readsDone?.resolve();
   }
 
   #closedError(place: Place): WalError {

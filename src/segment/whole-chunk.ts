@@ -20,6 +20,40 @@ export function readChunkSync(segment: Segment, offset: number, limit: number): 
   return finishRest(segment, offset, rest, at + segment.readSync(rest.subarray(at), offset + read));
 }
 
+/** The same on the thread pool. The segment must stay pinned until this settles. */
+export async function readChunk(segment: Segment, offset: number, limit: number): Promise<Uint8Array> {
+  const probe = idleProbes.pop() ?? Buffer.allocUnsafeSlow(PROBE_BYTES);
+  const read = await segment.read(probe, offset);
+  const length = chunkLength(segment, offset, limit, probe, read);
+  if (format.CHUNK_OVERHEAD + length <= read) return takeChunk(segment, offset, probe, length);
+  const rest = beginRest(probe, read, length);
+  const at = read - format.CHUNK_HEADER_LENGTH;
+  return finishRest(segment, offset, rest, at + await segment.read(rest.subarray(at), offset + read));
+}
+
+/** A chunk of those that are read together: where it begins, and what is done with its data. */
+export interface Neighbour {
+  readonly offset: number;
+  take(this: void, data: Uint8Array): void;
+}
+
+/**
+ * Reads chunks that stand close together, in the order of their offsets, in one call; those that are longer than
+ * expected on their own. As with `readChunk`.
+ */
+export async function readNeighbours(segment: Segment, chunks: readonly Neighbour[], limit: number): Promise<void> {
+  const [{ offset: from }] = chunks;
+  const end = Math.min(chunks[chunks.length - 1].offset + PROBE_BYTES, limit);
+  const block = Buffer.allocUnsafeSlow(end - from);
+  const read = await segment.read(block, from);
+  for (const { offset, take } of chunks) {
+    const record = block.subarray(offset - from, read);
+    const length = chunkLength(segment, offset, limit, record, record.length);
+    if (format.CHUNK_OVERHEAD + length > record.length) take(await readChunk(segment, offset, limit));
+    else take(Buffer.from(verifiedData(segment, offset, record, length)));
+  }
+}
+
 /**
  * The length of the data of the chunk at `offset`, of which `bytes` has the first `read` bytes. Throws `WAL_CORRUPT` if
  * no chunk begins there, or none that ends by `limit`.
@@ -49,13 +83,20 @@ export function cutOffChunk({ segmentId }: Segment, offset: number): WalError {
 
 /** The verified data of a chunk that is whole in `probe`, which is not the caller's any more. */
 function takeChunk(segment: Segment, offset: number, probe: Buffer, length: number): Uint8Array {
-  const data = probe.subarray(format.CHUNK_HEADER_LENGTH, format.CHUNK_HEADER_LENGTH + length);
-  verify(segment, offset, data, format.decodeChunkCrc(probe, format.CHUNK_HEADER_LENGTH + length));
+  const data = verifiedData(segment, offset, probe, length);
   // A small chunk is copied: it would keep all of the probe alive.
   if (length * 2 >= PROBE_BYTES) return data;
   const copy = Buffer.from(data);
   if (idleProbes.length < MAX_IDLE_PROBES) idleProbes.push(probe);
   return copy;
+}
+
+/** The data of the chunk that is whole at the beginning of `record`, in the same memory. */
+function verifiedData(segment: Segment, offset: number, record: Buffer, length: number): Uint8Array {
+  const end = format.CHUNK_HEADER_LENGTH + length;
+  const data = record.subarray(format.CHUNK_HEADER_LENGTH, end);
+  verify(segment, offset, data, format.decodeChunkCrc(record, end));
+  return data;
 }
 
 /** Memory for the data and the checksum of a chunk, with what `probe` has of them. */

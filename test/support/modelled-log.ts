@@ -225,6 +225,7 @@ export class ModelledLog {
       const outcome = await this.#outcome(what, this.#read(chunk, read));
       this.#expectReadable(chunk, outcome);
     }
+    if (chunks.length > 1) await this.#readTogether(chunks);
   }
 
   /** Opens a reader of the oldest chunk and keeps it open. */
@@ -390,6 +391,16 @@ export class ModelledLog {
     expectBytes(await read(this.#open(), chunk.position), chunk);
   }
 
+  /** Reads them at once, the last first. */
+  async #readTogether(chunks: readonly KnownChunk[]): Promise<void> {
+    const wanted = [...chunks].reverse();
+    const reading = this.#open().readMany(wanted.map(({ position }) => position));
+    const outcome = await this.#outcome('readMany()', reading.then((found) => {
+      for (const [i, chunk] of wanted.entries()) expectBytes(found[i], chunk);
+    }));
+    this.#expectReadable(wanted.find((chunk) => this.model.mayBeGone(chunk)) ?? wanted[0], outcome);
+  }
+
   #readPending(chunk: KnownChunk): void {
     try {
       expectBytes(this.#open().readSync(chunk.position), chunk);
@@ -494,6 +505,7 @@ const WAYS_TO_READ: readonly (readonly [string, ReadWhole])[] = [
     }
   }],
   ['readSync()', async (log, position) => log.readSync(position)],
+  ['read()', (log, position) => log.read(position)],
 ];
 
 /** Why a chunk is not shown that may not be durable. */

@@ -5,7 +5,8 @@ import {
 } from '../../src/index.js';
 import { Gate, systemError } from '../tools/faulty-file-manager.js';
 import {
-  checkpointAll, checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, pattern, text, until,
+  checkpointAll, checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, isSettled,
+  pattern, quiet, text, until,
 } from '../tools/helpers.js';
 
 const ROOMY = { preallocateBytes: 4 * 1024 * 1024, checkpointAfterBytes: 3 * 1024 * 1024 };
@@ -48,25 +49,34 @@ function withoutOptions(inner: FileManager): FileManager {
   };
 }
 
-forEachFileManager('readSync does not read a chunk of some length as it was written', async (storage) => {
+forEachFileManager('a chunk of some length is not read as it was written', async (storage) => {
   const log = await storage.open({ options: ROOMY });
   const entries = await log.appendBatch(LENGTHS.map((length, i) => pattern(length, i)));
+  const positions = entries.map(({ chunks: [{ position }] }) => position);
   const reader = await WriteAheadLog.openReadOnly(storage.directory, { fileManager: storage.fileManager });
-  for (const [i, { chunks: [{ position }] }] of entries.entries()) {
-    assert.ok(pattern(LENGTHS[i], i).equals(log.readSync(position)), `${LENGTHS[i]} bytes`);
-    assert.ok(pattern(LENGTHS[i], i).equals(reader.readSync(position)), `${LENGTHS[i]} bytes, read-only`);
+  for (const [name, source] of Object.entries({ log, reader })) {
+    const together = await source.readMany(positions);
+    for (const [i, position] of positions.entries()) {
+      const what = `${LENGTHS[i]} bytes, ${name}`;
+      assert.ok(pattern(LENGTHS[i], i).equals(source.readSync(position)), what);
+      assert.ok(pattern(LENGTHS[i], i).equals(await source.read(position)), what);
+      assert.ok(pattern(LENGTHS[i], i).equals(together[i]), what);
+    }
   }
   await reader.close();
 });
 
-inMemory('readSync takes more than one read for a small chunk, or more than two for a large one', async (base) => {
+inMemory('a small chunk takes more than one read, or a large one more than two', async (base) => {
   const { storage, faulty } = base.withFaults();
   const log = await storage.open({ options: ROOMY });
+  await quiet(faulty);
   for (const [length, reads] of [[256, 1], [4096, 1], [4097, 2], [1_000_000, 2]]) {
     const { chunks: [{ position }] } = await log.append(pattern(length));
-    const before = faulty.of('readBlocking').length;
+    const before = faulty.calls.length;
     log.readSync(position);
-    assert.equal(faulty.of('readBlocking').length - before, reads, `${length} bytes`);
+    assert.equal(faulty.calls.length - before, reads, `${length} bytes, readSync`);
+    await log.read(position);
+    assert.equal(faulty.calls.length - before, 2 * reads, `${length} bytes, read`);
   }
 });
 
@@ -297,4 +307,173 @@ forEachFileManager('a read-only log whose file is cut back takes a chunk for dam
   await storage.put('wal-1', (await storage.get('wal-1')).subarray(0, 200));
   assert.throws(() => reader.readSync(position), hasCode('WAL_POSITION_GONE'));
   await reader.close();
+});
+
+forEachFileManager('read and readMany do not wait until an entry is durable, or for ever', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open({ options: { sync: 'manual' } });
+  const { chunks: [{ position }] } = await log.append('nobody has synced it');
+  assert.equal(text(await log.read(position)), 'nobody has synced it');
+  assert.equal(log.durableId, 1);
+  const { chunks: [next] } = await log.append('nor this');
+  assert.deepEqual((await log.readMany([next.position, position])).map(text), ['nor this', 'nobody has synced it']);
+  assert.equal(log.durableId, 2);
+
+  const writer = await log.beginEntry();
+  const { position: open } = await writer.writeChunk('rolled back');
+  const waiting = [log.read(open), log.readMany([position, open])];
+  assert.equal(await isSettled(Promise.race(waiting)), false);
+  await Promise.all([...waiting.map((read) => assert.rejects(read, hasCode('WAL_POSITION_GONE'))), writer.rollback()]);
+
+  const doomed = await log.beginEntry();
+  const { position: lost } = await doomed.writeChunk('never durable');
+  faulty.before = ({ operation }) => {
+    if (operation === 'sync') throw systemError('EIO');
+  };
+  const failing = [log.read(lost), log.readMany([lost])].map((read) => assert.rejects(read, hasCode('WAL_FAILED')));
+  await Promise.all([...failing, assert.rejects(doomed.commit({ durable: true }), hasCode('WAL_FAILED'))]);
+  assert.equal(log.stats().readers, 0);
+});
+
+forEachFileManager('a read that is given up waits on, or keeps its segment for ever', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open();
+  const { chunks: [{ position }] } = await log.append('durable');
+  const reason = new Error('given up');
+  for (const read of [
+    (signal: AbortSignal) => log.read(position, { signal }),
+    (signal: AbortSignal) => log.readMany([position], { signal }),
+  ]) {
+    await assert.rejects(read(AbortSignal.abort(reason)), reason);
+    const gate = new Gate();
+    faulty.before = ({ operation }) => (operation === 'read' ? gate.pass() : undefined);
+    const controller = new AbortController();
+    const reading = read(controller.signal);
+    await until(() => gate.arrivals === 1);
+    controller.abort(reason);
+    await assert.rejects(reading, reason);
+    assert.equal(log.stats().readers, 1, 'a file is not used again while it is being read');
+    gate.open();
+    await until(() => log.stats().readers === 0);
+    await read(new AbortController().signal);
+  }
+  faulty.before = () => undefined;
+  const writer = await log.beginEntry();
+  const { position: open } = await writer.writeChunk('not committed');
+  const controller = new AbortController();
+  const { signal } = controller;
+  const waiting = [log.read(open, { signal }), log.readMany([open], { signal })];
+  assert.equal(await isSettled(Promise.race(waiting)), false);
+  assert.equal(log.stats().readers, 2);
+  controller.abort(reason);
+  for (const read of waiting) await assert.rejects(read, reason);
+  assert.equal(log.stats().readers, 0);
+  await writer.commit();
+});
+
+forEachFileManager('a segment is used again while a chunk of it is being read', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open({ manager: LogVoid });
+  const entries = await log.appendBatch([pattern(500, 1), pattern(500, 2), pattern(20_000, 3)]);
+  const positions = entries.map(({ chunks: [{ position }] }) => position);
+  const gate = new Gate();
+  faulty.before = ({ operation, name }) => (operation === 'read' && name === 'wal-1' ? gate.pass() : undefined);
+  const reading = Promise.all([...positions.map((position) => log.read(position)), log.readMany(positions)]);
+  await until(() => gate.arrivals === 4);
+  await log.checkpointActive();
+  await until(() => log.stats().segments[0].state === 'read');
+  await assert.rejects(log.read(positions[0]), hasCode('WAL_POSITION_GONE'));
+  await fillSegment(log);
+  assert.equal(log.stats().segments[0].readers, 4);
+  gate.open();
+  const expected = [pattern(500, 1), pattern(500, 2), pattern(20_000, 3)];
+  assert.deepEqual((await reading).flat().map(text), [...expected, ...expected].map(text));
+  await until(() => log.stats().segments[0].segmentId > 1);
+  assert.equal(log.stats().readers, 0);
+});
+
+forEachFileManager('a read under way keeps a log from being shut down, or is cut off', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open();
+  const { chunks: [{ position }] } = await log.append('in flight');
+  const gate = new Gate();
+  faulty.before = ({ operation }) => (operation === 'read' ? gate.pass() : undefined);
+  const reading = log.read(position);
+  await until(() => gate.arrivals === 1);
+  const shutdown = log.shutdown();
+  await assert.rejects(log.read(position), hasCode('WAL_CLOSED'));
+  await assert.rejects(log.readMany([position]), hasCode('WAL_CLOSED'));
+  assert.equal(await isSettled(shutdown), false, 'a file is not closed while it is being read');
+  gate.open();
+  assert.equal(text(await reading), 'in flight');
+  await shutdown;
+});
+
+forEachFileManager('readMany answers in another order than it was asked in', async (storage) => {
+  const manager = new HoardingManager();
+  const log = await storage.open({ manager, options: ROOMY });
+  const lengths = Array.from({ length: 60 }, (_, i) => (i % 7 === 3 ? 5000 : i * 20));
+  const written: Written[] = [];
+  for (const [i, length] of lengths.entries()) {
+    written.push({ data: pattern(length, i), position: (await log.append(pattern(length, i))).chunks[0].position });
+    if (i === 20 || i === 40) await log.checkpointActive();
+  }
+  assert.equal(log.stats().segments.length, 3);
+  const orders = [
+    written, [...written].reverse(), [...written, ...written], written.filter((_, i) => i % 9 === 4), written.slice(0, 1), [],
+    Array.from({ length: 3000 }, (_, i) => written[(i * 37) % 60]),
+  ];
+  for (const order of orders) {
+    const found = await log.readMany(order.map(({ position }) => position));
+    assert.equal(found.length, order.length);
+    for (const [i, { data }] of order.entries()) assert.ok(data.equals(found[i]), `chunk ${i} of ${order.length}`);
+  }
+  const [first, second] = await log.readMany([written[1].position, written[1].position]);
+  first.fill(0);
+  assert.ok(written[1].data.equals(second), 'two answers share memory');
+  manager.letGo();
+});
+
+inMemory('neighbours do not share a read, or chunks far apart do', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open({ options: ROOMY });
+  const small = await log.appendBatch(Array.from({ length: 64 }, (_, i) => pattern(256, i)));
+  await log.append(pattern(300_000));
+  const far = await log.append(pattern(256));
+  await quiet(faulty);
+  const positions = [...small, far].map(({ chunks: [{ position }] }) => position);
+  const before = faulty.calls.length;
+  await log.readMany([...positions].reverse());
+  const reads = faulty.calls.slice(before);
+  assert.deepEqual(reads.map(({ operation, position }) => [operation, position]), [
+    ['read', positions[0].offset], ['read', positions[64].offset],
+  ]);
+  const bytes = reads.reduce((sum, { length = 0 }) => sum + length, 0);
+  assert.ok(bytes < 32 * 1024, `${bytes} bytes for ${65 * 256}`);
+});
+
+forEachFileManager('readMany hides that one chunk is gone or damaged, or keeps segments for it', async (storage) => {
+  const log = await storage.open({ options: ROOMY });
+  for (const wrong of [undefined, null, 1, 'x', {}, new Set()]) {
+    const expected = { name: 'TypeError', message: /must be an array/ };
+    await assert.rejects(log.readMany(wrong as LogPosition[]), expected);
+  }
+  const entries = await log.appendBatch([pattern(100), pattern(200), pattern(9000)]);
+  const positions = entries.map(({ chunks: [{ position }] }) => position);
+  await assert.rejects(log.readMany([positions[0], {} as LogPosition]), { name: 'TypeError', message: /positions\[1\]/ });
+  await assert.rejects(log.readMany(positions, { signal: 1 as never }), TypeError);
+  await assert.rejects(log.read(positions[0], { signal: 1 as never }), TypeError);
+  await assert.rejects(log.read({} as LogPosition), TypeError);
+  await assert.rejects(log.readMany([...positions, new LogPosition(7, 62)]), { ...hasCode('WAL_POSITION_GONE'), segmentId: 7 });
+  await assert.rejects(log.readMany([...positions, new LogPosition(1, 100)]), { ...hasCode('WAL_CORRUPT'), offset: 100 });
+  for (const { offset } of positions) {
+    for (const at of [offset + 1, offset + 20]) {
+      await storage.damage('wal-1', at);
+      await assert.rejects(log.readMany(positions), { ...hasCode('WAL_CORRUPT'), offset });
+      await assert.rejects(log.read(new LogPosition(1, offset)), { ...hasCode('WAL_CORRUPT'), offset });
+      await storage.damage('wal-1', at);
+    }
+  }
+  assert.equal((await log.readMany(positions)).length, 3);
+  assert.equal(log.stats().readers, 0);
 });

@@ -56,8 +56,8 @@ export class DurableMark {
   }
 
   /** Resolves when the entry around `offset` is durable, rejects if that can no longer happen. Causes no flush. */
-  placeReached(segment: Segment, offset: number): Promise<void> {
-    return this.#placeWaiters.wait({ segment, offset });
+  placeReached(segment: Segment, offset: number, signal?: AbortSignal): Promise<void> {
+    return this.#placeWaiters.wait({ segment, offset }, signal);
   }
 
   /** Bytes from `offset` on were rolled back: rejects those who wait to read them. */

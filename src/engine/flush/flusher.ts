@@ -167,9 +167,9 @@ export class Flusher {
    * Resolves when the entry around `offset` is durable, rejects if that can no longer happen. Sees to it that it is
    * made so once it is complete.
    */
-  async whenDurable(segment: Segment, offset: number): Promise<void> {
+  async whenDurable(segment: Segment, offset: number, signal?: AbortSignal): Promise<void> {
     if (this.#lifecycle.failure !== undefined) throw this.#lifecycle.failure;
-    const reached = this.durableId.placeReached(segment, offset);
+    const reached = this.durableId.placeReached(segment, offset, signal);
     this.#wantSync();
     await reached;
   }

@@ -46,7 +46,7 @@ export class LiveChunks extends ChunkReads {
     return new WalError('WAL_NOT_DURABLE', message, { segmentId, offset });
   }
 
-  protected whenShown(segment: Segment, offset: number): Promise<void> {
-    return this.#flusher.whenDurable(segment, offset);
+  protected whenShown(segment: Segment, offset: number, signal?: AbortSignal): Promise<void> {
+    return this.#flusher.whenDurable(segment, offset, signal);
   }
 }

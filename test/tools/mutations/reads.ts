@@ -42,4 +42,32 @@ export const READS: readonly Mutation[] = [
     replace: 'const copy = data;',
     caughtBy: named('unit/random-reads', 'what one readSync has returned changes with a later one'),
   },
+  {
+    name: 'readMany answers in the order of the log',
+    file: 'engine/read/chunk-reads.ts',
+    find: '(found[from + i] = data)',
+    replace: 'found.push(data)',
+    caughtBy: named('unit/random-reads', 'readMany answers in another order than it was asked in (memory)'),
+  },
+  {
+    name: 'a read by position keeps its segment for ever when it fails',
+    file: 'engine/read/chunk-reads.ts',
+    find: 'return await readChunk(segment, offset, this.shownEnd(segment)); } finally { segment.unpin(); }',
+    replace: 'const data = await readChunk(segment, offset, this.shownEnd(segment)); segment.unpin(); return data; } finally {}',
+    caughtBy: named('unit/random-reads', 'read and readMany do not wait until an entry is durable, or for ever (memory)'),
+  },
+  {
+    name: 'a read that is given up lets its segment go while it is under way',
+    file: 'engine/read/chunk-reads.ts',
+    find: 'return await readChunk(segment, offset, this.shownEnd(segment));',
+    replace: 'return await unlessAborted(readChunk(segment, offset, this.shownEnd(segment)), signal);',
+    caughtBy: named('unit/random-reads', 'a read that is given up waits on, or keeps its segment for ever (memory)'),
+  },
+  {
+    name: 'a chunk that is read together with others is not verified',
+    file: 'segment/whole-chunk.ts',
+    find: 'take(Buffer.from(verifiedData(segment, offset, record, length)));',
+    replace: 'take(Buffer.from(record.subarray(5, 5 + length)));',
+    caughtBy: named('unit/random-reads', 'readMany hides that one chunk is gone or damaged, or keeps segments for it (memory)'),
+  },
 ];
