@@ -1,7 +1,7 @@
 import { assertInternal } from '../base/assert.js';
 import { ignoreRejection } from '../base/async.js';
 import { show } from '../base/bytes.js';
-import { commitChannel, traced } from '../base/channels.js';
+import { commitChannel } from '../base/channels.js';
 import { assertChunkLength, chunkBytes } from '../model/entry.js';
 import type { ChunkData, ChunkRecord, CommitOptions, EntryId } from '../model/entry.js';
 import { isDurable, type SyncMode } from '../model/options.js';
@@ -96,15 +96,15 @@ export class EntryWriter implements AsyncDisposable {
    * Throws a TypeError, and changes nothing, if the entry is not open or a chunk is unfinished.
    */
   commit(options?: CommitOptions): Promise<EntryId> {
-    const describe = () => ({ directory: this.#directory, id: this.id });
-    return traced(commitChannel, describe, () => this.#commit(options));
+    if (!commitChannel.hasSubscribers) return this.#commit(options);
+    return commitChannel.tracePromise(() => this.#commit(options), { directory: this.#directory, id: this.id });
   }
 
   #commit(options: CommitOptions | undefined): Promise<EntryId> {
-    return new Promise((resolve, reject) => {
+    return new Promise((committed, failed) => {
       const durable = isDurable(options, this.#syncMode);
       this.#assertWritable();
-      this.#entry.commit({ committed: () => resolve(this.id), failed: reject }, durable);
+      this.#entry.commit({ committed, failed }, durable);
     });
   }
 

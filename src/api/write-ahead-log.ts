@@ -17,6 +17,7 @@ import { Log } from '../engine/log/log.js';
 import { openLog } from '../engine/log/open.js';
 import { shutDown } from '../engine/log/shut-down.js';
 import { ManagerCalls } from '../engine/log/manager-calls.js';
+import type { OpenEntry } from '../engine/write/open-entry.js';
 import type { Entry } from '../segment/segment-reader.js';
 import { ChunkReader } from './chunk-reader.js';
 import { EntryWriter } from './entry-writer.js';
@@ -159,9 +160,12 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * await writer.writeChunk('body');
    * console.log(await writer.commit()); // 1
    */
-  async beginEntry(options: { signal?: AbortSignal } = {}): Promise<EntryWriter> {
-    const { writeQueue, directory, options: { sync } } = this.#log;
-    return new EntryWriter(await writeQueue.begin(signalOf(options), false), directory.path, sync);
+  beginEntry(options: { signal?: AbortSignal } = {}): Promise<EntryWriter> {
+    return new Promise((resolve, refused) => {
+      const { writeQueue, directory, options: { sync } } = this.#log;
+      const begun = (entry: OpenEntry): void => resolve(new EntryWriter(entry, directory.path, sync));
+      writeQueue.begin({ begun, refused }, false, signalOf(options));
+    });
   }
 
   /**

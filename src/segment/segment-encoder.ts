@@ -5,32 +5,16 @@ import type { ChunkRecord } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
 import * as format from '../format/segment-format.js';
 import type { BlockPool } from './block-pool.js';
+import { Commits, type CommitWaiter } from './commits.js';
+import { EncodedBytes, type TakenBytes } from './encoded-bytes.js';
 import type { Segment } from './segment.js';
 
-/** Who waits for a commit. Exactly one of the two is called, once. */
-export interface CommitWaiter {
-  /** The entry is as safe as was asked for. */
-  committed(): void;
-  failed(error: unknown): void;
-}
-
 /** Bytes on their way to the disk, in one write. */
-export interface Flush {
-  readonly buffer: SegmentEncoder;
+export interface Flush extends TakenBytes {
+  readonly encoder: SegmentEncoder;
   readonly offset: number;
   readonly length: number;
-  readonly parts: readonly Uint8Array[];
-  readonly blocks: readonly Buffer[];
-  /** How many entries it completes. */
-  readonly entryCount: number;
-  /** Behind the last entry that has been completed, now or before. */
-  readonly committedEnd: number;
-  /** The id of that entry. */
-  readonly committedId: number;
-  /** Those who wait until it is durable. */
-  readonly waiters: readonly CommitWaiter[];
-  /** Those who wait until it has been handed to the operating system. */
-  readonly orderedWaiters: readonly CommitWaiter[];
+  readonly commits: Commits;
   /** The header of a chunk whose length was unknown when it was written. */
   readonly patch: Patch | undefined;
 }
@@ -73,21 +57,14 @@ interface Savepoint {
  */
 export class SegmentEncoder {
   readonly segment: Segment;
-  /** The chain behind the last complete entry. */
+  /** The chain after the last complete entry. */
   chain: number;
-  readonly #pool: BlockPool;
-  #blocks: Buffer[];
-  /** How many bytes of each block but the last are used. */
-  #lengths: number[] = [];
-  #used = 0;
+  readonly #bytes: EncodedBytes;
+  /** What the next flush completes. */
+  #commits: Commits;
   /** Where the next flush begins. */
   #flushOffset: number;
   #flushesTaken = 0;
-  #committedEnd: number;
-  #entryCount = 0;
-  #waiters: CommitWaiter[] = [];
-  #orderedWaiters: CommitWaiter[] = [];
-  #committedId = 0;
   /** How many entries of a batch are complete but for the end of the batch. */
   #joined = 0;
   #patch: Patch | undefined;
@@ -105,12 +82,11 @@ export class SegmentEncoder {
   /** If there is no memory for a block it throws, and the segment is as it was: the first link always has room. */
   constructor(segment: Segment, pool: BlockPool, offset: number, chain: number) {
     this.segment = segment;
-    this.#pool = pool;
-    this.#blocks = [pool.acquire()];
+    this.#bytes = new EncodedBytes(pool);
     segment.activate(offset);
     this.chain = chain;
     this.#flushOffset = offset;
-    this.#committedEnd = offset;
+    this.#commits = new Commits(offset, 0);
   }
 
   /** Where the next byte will stand in the segment. */
@@ -129,28 +105,28 @@ export class SegmentEncoder {
   }
 
   get hasWaiters(): boolean {
-    return this.#waiters.length > 0 || this.#orderedWaiters.length > 0;
+    return this.#commits.areAwaited;
   }
 
-  /** Behind the last complete entry. */
+  /** After the last complete entry. */
   get committedEnd(): number {
-    return this.#committedEnd;
+    return this.#commits.end;
   }
 
   /**
-   * Begins the segment, or goes on in it after recovery. Must come first in a flush: it says that all before it is
-   * durable.
+   * Begins the segment, or continues in it after recovery. It comes first in a flush, because it says that all before
+   * it is durable.
    */
   writeLink(link: format.Link, nonce: number, waiter: CommitWaiter): void {
     assert(this.pendingBytes === 0, 'a link is the first record of a flush');
     if (this.offset === this.segment.start) this.segment.beginAfter(link.lastId);
-    const at = this.#reserve(format.LINK_LENGTH);
-    this.chain = format.encodeLink(this.#block(), at, this.segment.seed, this.offset, link, nonce);
+    const at = this.#bytes.reserve(format.LINK_LENGTH);
+    this.chain = format.encodeLink(this.#bytes.block, at, this.segment.seed, this.offset, link, nonce);
     this.#advance(format.LINK_LENGTH);
     this.#markDue = false;
     this.#endsWithLink = true;
-    this.#committedEnd = this.offset;
-    this.#waiters.push(waiter);
+    this.#commits.end = this.offset;
+    this.#commits.waiters.push(waiter);
   }
 
   /** An entry begins: `rewind` goes back to here until this is called again. */
@@ -158,45 +134,71 @@ export class SegmentEncoder {
     const saved = this.#saved;
     saved.offset = this.offset;
     saved.chain = this.chain;
-    saved.blockCount = this.#blocks.length;
-    saved.used = this.#used;
+    saved.blockCount = this.#bytes.blockCount;
+    saved.used = this.#bytes.used;
     saved.markDue = this.#markDue;
     saved.patch = this.#patch;
     saved.taken = this.#flushesTaken;
   }
 
+  /** Writes an entry of one chunk, as most entries are, copying `data`. */
+  writeEntry(id: number, data: Uint8Array, waiter: CommitWaiter, isDurable: boolean): ChunkRecord {
+    const { length: dataLength } = data;
+    const length = format.entryLength(1, dataLength);
+    if (length > this.#bytes.blockBytes) {
+      this.beginEntry(id);
+      const chunk = this.writeChunk(data);
+      this.endEntry(id, waiter, isDurable);
+      return chunk;
+    }
+    this.#endsWithLink = false;
+    this.#writeMarkIfDue();
+    const at = this.#bytes.reserve(length);
+    const { block } = this.#bytes;
+    const { offset, segment: { seed, segmentId } } = this;
+    format.encodeEntry(block, at, id);
+    const chunkOffset = offset + format.ENTRY_LENGTH;
+    const crc = format.encodeChunk(block, at + format.ENTRY_LENGTH, data, seed, chunkOffset);
+    this.chain = format.extendChain(format.beginChain(this.chain, id, offset), crc);
+    format.encodeEnd(block, at + length - format.END_LENGTH, format.END_MARKER, this.chain);
+    this.#advance(length);
+    this.#commit(id, waiter, isDurable);
+    return { position: new LogPosition(segmentId, chunkOffset), crc, length: dataLength };
+  }
+
   beginEntry(id: number): void {
     this.#endsWithLink = false;
     this.#writeMarkIfDue();
-    const at = this.#reserve(format.ENTRY_LENGTH);
-    format.encodeEntry(this.#block(), at, id);
+    const at = this.#bytes.reserve(format.ENTRY_LENGTH);
+    format.encodeEntry(this.#bytes.block, at, id);
     this.#entryChain = format.beginChain(this.chain, id, this.offset);
     this.#advance(format.ENTRY_LENGTH);
   }
 
   /** Writes a whole chunk, copying `data`. */
   writeChunk(data: Uint8Array): ChunkRecord {
-    const length = format.CHUNK_OVERHEAD + data.length;
-    if (length > this.#pool.blockBytes) {
-      this.beginChunk(data.length);
+    const { length: dataLength } = data;
+    const length = format.CHUNK_OVERHEAD + dataLength;
+    if (length > this.#bytes.blockBytes) {
+      this.beginChunk(dataLength);
       this.writeChunkData(data);
       return this.endChunk();
     }
     this.#writeMarkIfDue();
-    const at = this.#reserve(length);
+    const at = this.#bytes.reserve(length);
     const position = new LogPosition(this.segment.segmentId, this.offset);
-    const crc = format.encodeChunk(this.#block(), at, data, this.segment.seed, this.offset);
+    const crc = format.encodeChunk(this.#bytes.block, at, data, this.segment.seed, this.offset);
     this.#entryChain = format.extendChain(this.#entryChain, crc);
     this.#advance(length);
-    return { position, crc, length: data.length };
+    return { position, crc, length: dataLength };
   }
 
   /** Begins a chunk whose data comes in pieces, and whose length may be known only when it ends. */
   beginChunk(length: number | undefined): void {
     assert(this.#chunk === undefined, 'one chunk is open at a time');
     this.#writeMarkIfDue();
-    const at = this.#reserve(format.CHUNK_HEADER_LENGTH);
-    const block = this.#block();
+    const at = this.#bytes.reserve(format.CHUNK_HEADER_LENGTH);
+    const block = this.#bytes.block;
     format.encodeChunkHeader(block, at, length ?? 0);
     this.#chunk = {
       position: new LogPosition(this.segment.segmentId, this.offset),
@@ -216,10 +218,10 @@ export class SegmentEncoder {
     assert(chunk.written + data.length <= room, 'a chunk takes no more than its length');
     const { length } = data;
     for (let from = 0; from < length;) {
-      const at = this.#reserve(1);
-      const count = Math.min(length - from, this.#pool.blockBytes - at);
+      const at = this.#bytes.reserve(1);
+      const count = Math.min(length - from, this.#bytes.blockBytes - at);
       const piece = from === 0 && count === length ? data : data.subarray(from, from + count);
-      chunk.crc = format.copyAndUpdate(chunk.crc, piece, this.#block(), at);
+      chunk.crc = format.copyAndUpdate(chunk.crc, piece, this.#bytes.block, at);
       this.#advance(count);
       from += count;
     }
@@ -231,8 +233,8 @@ export class SegmentEncoder {
     const { position, written: length } = chunk;
     assert(length === (chunk.length ?? length), 'a chunk ends when all of its data is there');
     const crc = chunk.length === undefined ? this.#setLength(chunk) : chunk.crc;
-    const at = this.#reserve(4);
-    writeU32(this.#block(), crc, at);
+    const at = this.#bytes.reserve(4);
+    writeU32(this.#bytes.block, crc, at);
     this.#advance(4);
     this.#entryChain = format.extendChain(this.#entryChain, crc);
     this.#chunk = undefined;
@@ -242,13 +244,7 @@ export class SegmentEncoder {
   /** Completes the open entry, and with it the batch it is the last of. `waiter` hears when the disk holds it. */
   endEntry(id: number, waiter: CommitWaiter, isDurable: boolean): void {
     this.#writeEnd(format.END_MARKER);
-    this.#committedEnd = this.offset;
-    this.#committedId = id;
-    this.#entryCount += 1 + this.#joined;
-    this.#joined = 0;
-    this.segment.entryEnded(id);
-    if (isDurable) this.#waiters.push(waiter);
-    else this.#orderedWaiters.push(waiter);
+    this.#commit(id, waiter, isDurable);
   }
 
   /** Ends the open entry and begins the next of its batch, which has the id `nextId`. */
@@ -275,10 +271,7 @@ export class SegmentEncoder {
   rewind(): void {
     const saved = this.#saved;
     const taken = this.hasTakenSinceSave;
-    const keep = taken ? 0 : saved.blockCount;
-    for (const block of this.#blocks.splice(keep)) this.#pool.release(block);
-    this.#lengths.length = Math.max(0, keep - 1);
-    this.#used = taken ? 0 : saved.used;
+    this.#bytes.rewind(taken ? 0 : saved.blockCount, taken ? 0 : saved.used);
     this.#chunk = undefined;
     this.#patch = taken ? undefined : saved.patch;
     this.#joined = 0;
@@ -297,28 +290,16 @@ export class SegmentEncoder {
       const { block, at, offset } = this.#mark;
       format.encodeMark(block, at, this.segment.seed, offset, this.segment.durableEnd);
     }
-    this.#lengths.push(this.#used);
-    const lengths = this.#lengths;
     const flush: Flush = {
-      buffer: this,
+      ...this.#bytes.take(),
+      encoder: this,
       offset: this.#flushOffset,
       length,
-      parts: this.#blocks.map((block, i) => block.subarray(0, lengths[i])),
-      blocks: this.#blocks,
-      entryCount: this.#entryCount,
-      committedEnd: this.#committedEnd,
-      committedId: this.#committedId,
-      waiters: this.#waiters,
-      orderedWaiters: this.#orderedWaiters,
+      commits: this.#commits,
       patch: this.#patch,
     };
-    this.#blocks = [];
-    this.#lengths = [];
-    this.#used = 0;
-    this.#waiters = [];
-    this.#orderedWaiters = [];
+    this.#commits = new Commits(flush.commits.end, flush.commits.id);
     this.#patch = undefined;
-    this.#entryCount = 0;
     this.#mark = undefined;
     this.#markDue = true;
     this.#flushOffset = this.offset;
@@ -326,24 +307,34 @@ export class SegmentEncoder {
     return flush;
   }
 
-  /** Gives back the memory of a flush that has settled. */
+  /** Frees the memory of a flush that has landed. */
   recycle(flush: Flush): void {
-    for (const block of flush.blocks) this.#pool.release(block);
+    this.#bytes.recycle(flush);
   }
 
-  /** The waiters that have not been taken with a flush; they are forgotten here. */
-  takeWaiters(): readonly CommitWaiter[] {
-    const waiters = [...this.#waiters, ...this.#orderedWaiters];
-    this.#waiters = [];
-    this.#orderedWaiters = [];
-    return waiters;
+  /** Rejects those whose entries no flush has taken. */
+  rejectWaiters(error: unknown): void {
+    const commits = this.#commits;
+    this.#commits = new Commits(this.#commits.end, this.#commits.id);
+    commits.reject(error);
+  }
+
+  #commit(id: number, waiter: CommitWaiter, isDurable: boolean): void {
+    const commits = this.#commits;
+    commits.end = this.offset;
+    commits.id = id;
+    commits.entryCount += 1 + this.#joined;
+    this.#joined = 0;
+    this.segment.entryEnded(id);
+    if (isDurable) commits.waiters.push(waiter);
+    else commits.orderedWaiters.push(waiter);
   }
 
   #writeEnd(marker: number): void {
-    assert(this.#chunk === undefined, 'an entry ends behind a complete chunk');
+    assert(this.#chunk === undefined, 'an entry ends after a complete chunk');
     this.#writeMarkIfDue();
-    const at = this.#reserve(format.END_LENGTH);
-    format.encodeEnd(this.#block(), at, marker, this.#entryChain);
+    const at = this.#bytes.reserve(format.END_LENGTH);
+    format.encodeEnd(this.#bytes.block, at, marker, this.#entryChain);
     this.#advance(format.END_LENGTH);
     this.chain = this.#entryChain;
   }
@@ -363,28 +354,14 @@ export class SegmentEncoder {
 
   #writeMarkIfDue(): void {
     if (!this.#markDue) return;
-    const at = this.#reserve(format.MARK_LENGTH);
-    this.#mark = { block: this.#block(), at, offset: this.offset };
+    const at = this.#bytes.reserve(format.MARK_LENGTH);
+    this.#mark = { block: this.#bytes.block, at, offset: this.offset };
     this.#markDue = false;
     this.#advance(format.MARK_LENGTH);
   }
 
-  /** Makes room for `length` bytes in one block and returns where they go. */
-  #reserve(length: number): number {
-    if (this.#blocks.length === 0 || this.#used + length > this.#pool.blockBytes) {
-      if (this.#blocks.length > 0) this.#lengths.push(this.#used);
-      this.#blocks.push(this.#pool.acquire());
-      this.#used = 0;
-    }
-    return this.#used;
-  }
-
-  #block(): Buffer {
-    return this.#blocks[this.#blocks.length - 1];
-  }
-
   #advance(length: number): void {
-    this.#used += length;
+    this.#bytes.advance(length);
     this.segment.advance(length);
   }
 

@@ -193,15 +193,14 @@ export class Flusher {
   /** The log has failed: everyone waiting is told. */
   #stop(error: WalError): void {
     this.#cancelTimer?.();
-    for (const waiter of this.#inFlight?.waiters ?? []) waiter.failed(error);
-    for (const waiter of this.#inFlight?.orderedWaiters ?? []) waiter.failed(error);
+    this.#inFlight?.commits.reject(error);
     this.#rejectCommits(error);
     this.durableId.end(error);
     this.#flushWaiters.reject(error);
   }
 
   #rejectCommits(error: WalError): void {
-    for (const buffer of this.#buffers) for (const waiter of buffer.takeWaiters()) waiter.failed(error);
+    for (const buffer of this.#buffers) buffer.rejectWaiters(error);
   }
 
   readonly #start = (): void => {
@@ -247,7 +246,7 @@ export class Flusher {
     }
   }
 
-  #describe({ buffer, offset, length, entryCount }: Flush, isDurable: boolean): object {
+  #describe({ encoder: buffer, offset, length, commits: { entryCount } }: Flush, isDurable: boolean): object {
     const { segmentId } = buffer.segment;
     return { directory: this.#directory, segmentId, offset, bytes: length, entries: entryCount, isDurable };
   }
@@ -285,7 +284,7 @@ export class Flusher {
     );
   }
 
-  #mustBeDurable({ waiters, orderedWaiters }: Flush): boolean {
+  #mustBeDurable({ commits: { waiters, orderedWaiters } }: Flush): boolean {
     if (waiters.length > 0 || this.#syncWanted || this.durableId.isPlaceAwaited) return true;
     return this.#options.sync === 'commit' && orderedWaiters.length === 0;
   }
@@ -299,7 +298,7 @@ export class Flusher {
     return isWanted ? buffer : undefined;
   }
 
-  async #write({ buffer, parts, offset, patch }: Flush, isDurable: boolean): Promise<void> {
+  async #write({ encoder: buffer, parts, offset, patch }: Flush, isDurable: boolean): Promise<void> {
     const { file } = buffer.segment;
     if (isDurable && file.durableWrites && this.#unsynced === undefined) {
       if (patch !== undefined) await writeFully(file, [patch.bytes], patch.offset);
@@ -312,12 +311,12 @@ export class Flusher {
   }
 
   #complete(flush: Flush, isDurable: boolean): void {
-    const { buffer, length, committedEnd, committedId, entryCount, waiters, orderedWaiters } = flush;
-    const written = { segment: buffer.segment, committedEnd, committedId };
+    const { encoder: buffer, length, commits } = flush;
+    const written = { segment: buffer.segment, committedEnd: commits.end, committedId: commits.id };
     this.#inFlight = undefined;
     this.flushes++;
     this.flushedBytes += length;
-    this.commits += entryCount;
+    this.commits += commits.entryCount;
     buffer.recycle(flush);
     if (this.pendingBytes === 0) this.#spilling = false;
     if (isDurable) {
@@ -327,8 +326,7 @@ export class Flusher {
       this.#unsynced = written;
       this.#startTimer();
     }
-    for (const waiter of waiters) waiter.committed();
-    for (const waiter of orderedWaiters) waiter.committed();
+    commits.acknowledge();
     this.#settled();
   }
 

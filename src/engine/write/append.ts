@@ -1,7 +1,8 @@
 import type { WalError } from '../../base/errors.js';
 import { entryDataLength } from '../../model/entry.js';
 import type { ChunkRecord, CommittedEntry, EntryData } from '../../model/entry.js';
-import type { CommitWaiter, SegmentEncoder } from '../../segment/segment-encoder.js';
+import type { CommitWaiter } from '../../segment/commits.js';
+import type { SegmentEncoder } from '../../segment/segment-encoder.js';
 import type { Rotation } from './rotation.js';
 
 /** Something that waits in line for the write slot. */
@@ -18,8 +19,9 @@ export interface Request {
   refuse(error: unknown): void;
 }
 
-/** Stands in for data that has been copied, so that it can be collected while the entries are on their way. */
+/** These stand in for data that has been copied, so that it can be collected while the entries are on their way. */
 const NO_CHUNKS: readonly Uint8Array[] = [];
+const NO_ENTRY: CommittedEntry = { id: 0, chunks: [] };
 const NO_ENTRIES: readonly EntryData[] = [];
 
 /** What both kinds of append have in common: they need nothing more from their caller, and are never given up. */
@@ -57,8 +59,7 @@ abstract class Append<Result> implements Request, CommitWaiter {
 /** A whole entry on its way to the disk. The usual case, and so not a batch of one. */
 export class EntryAppend extends Append<CommittedEntry> {
   #data: EntryData;
-  #id = 0;
-  #chunks: readonly ChunkRecord[] = [];
+  #entry = NO_ENTRY;
 
   constructor(
     data: EntryData, length: number, isDurable: boolean,
@@ -69,17 +70,22 @@ export class EntryAppend extends Append<CommittedEntry> {
   }
 
   writeTo(rotation: Rotation, hasWaited: boolean): void {
-    if (hasWaited) this.assertLength(entryDataLength(this.#data));
+    const data = this.#data;
     const { encoder } = rotation;
-    this.#id = rotation.takeId();
-    encoder.beginEntry(this.#id);
-    this.#chunks = encodeChunks(encoder, this.#data);
+    if (hasWaited) this.assertLength(entryDataLength(data));
+    const id = rotation.takeId();
+    if (data instanceof Uint8Array) {
+      this.#entry = { id, chunks: [encoder.writeEntry(id, data, this, this.isDurable)] };
+    } else {
+      encoder.beginEntry(id);
+      this.#entry = { id, chunks: encodeChunks(encoder, data) };
+      encoder.endEntry(id, this, this.isDurable);
+    }
     this.#data = NO_CHUNKS;
-    encoder.endEntry(this.#id, this, this.isDurable);
   }
 
   committed(): void {
-    this.resolve({ id: this.#id, chunks: this.#chunks });
+    this.resolve(this.#entry);
   }
 }
 

@@ -13,8 +13,8 @@ export async function appendLarge(
 ): Promise<CommittedEntry[]> {
   try {
     const written = await writeEntries(entry, batch);
-    await new Promise<void>((resolve, reject) => {
-      entry.commit({ committed: resolve, failed: reject }, isDurable);
+    await new Promise((committed, failed) => {
+      entry.commit({ committed, failed }, isDurable);
     });
     return written;
   } catch (error) {

@@ -4,7 +4,8 @@ import { WalError } from '../../base/errors.js';
 import { CHUNK_OVERHEAD } from '../../format/segment-format.js';
 import type { ChunkRecord, EntryId } from '../../model/entry.js';
 import type { ResolvedOptions } from '../../model/options.js';
-import type { CommitWaiter, SegmentEncoder } from '../../segment/segment-encoder.js';
+import type { CommitWaiter } from '../../segment/commits.js';
+import type { SegmentEncoder } from '../../segment/segment-encoder.js';
 import type { Lifecycle } from '../directory/lifecycle.js';
 import type { Flusher } from '../flush/flusher.js';
 import type { Rotation } from './rotation.js';
@@ -13,6 +14,12 @@ import type { Rotation } from './rotation.js';
 export const AT_ONCE_BYTES = 16 * 1024 * 1024;
 
 const NOTHING = new Uint8Array(0);
+
+/** Who waits for the commit of an entry. Exactly one of the two is called, once. */
+export interface EntryWaiter {
+  committed(id: EntryId): void;
+  failed(error: unknown): void;
+}
 
 export interface OpenEntryParts {
   readonly lifecycle: Lifecycle;
@@ -30,7 +37,7 @@ export interface OpenEntryParts {
  * An exception while it is being encoded leaves part of a record, which nothing can follow: the entry is broken then,
  * and can only be rolled back.
  */
-export class OpenEntry {
+export class OpenEntry implements CommitWaiter {
   /** Whether it is written to its end although the log is being shut down: it needs nothing more from its caller. */
   readonly isComplete: boolean;
   /** Called when the entry is rolled back or the log has failed, for a writer that waits for something else. */
@@ -39,6 +46,8 @@ export class OpenEntry {
   readonly #encoder: SegmentEncoder;
   #id: EntryId;
   #state: 'open' | 'broken' | 'committed' | 'rolled back' = 'open';
+  /** Hears of the commit. */
+  #waiter: EntryWaiter | undefined;
   /** Settles when the slot is free again. */
   #rollback: Promise<void> | undefined;
 
@@ -161,10 +170,10 @@ export class OpenEntry {
   }
 
   /** Ends the entry and frees the slot. `waiter` hears when the entry is as safe as was asked for. */
-  commit(waiter: CommitWaiter, isDurable: boolean): void {
+  commit(waiter: EntryWaiter, isDurable: boolean): void {
     this.assertWritable();
     try {
-      this.#encoder.endEntry(this.#id, waiter, isDurable);
+      this.#encoder.endEntry(this.#id, this, isDurable);
     } catch (error) {
       this.break();
       const refuse = (): void => waiter.failed(error);
@@ -172,8 +181,17 @@ export class OpenEntry {
       return;
     }
     this.#state = 'committed';
+    this.#waiter = waiter;
     this.#parts.flusher.request();
     this.#parts.freeSlot();
+  }
+
+  committed(): void {
+    this.#waiter?.committed(this.#id);
+  }
+
+  failed(error: unknown): void {
+    this.#waiter?.failed(error);
   }
 
   /** Forgets the entry at its caller's wish. Resolves when the slot is free again. */

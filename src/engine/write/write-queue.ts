@@ -1,20 +1,19 @@
-import { offAbort, onAbort } from '../../base/abort.js';
 import { assert } from '../../base/assert.js';
 import { deferred, type Deferred } from '../../base/async.js';
 import type { Environment } from '../../base/environment.js';
 import type { WalError } from '../../base/errors.js';
 import { TurnBudget } from '../../base/turns.js';
-import { entryLength } from '../../format/segment-format.js';
 import type { ChunkData, CommittedEntry, EntryData } from '../../model/entry.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { closedError, type Lifecycle } from '../directory/lifecycle.js';
 import type { LogDirectory } from '../directory/log-directory.js';
 import type { Flusher } from '../flush/flusher.js';
 import { batchLength, BatchAppend, EntryAppend, type Request } from './append.js';
+import { EntryBegin, type BeginWaiter, type WriteSlot } from './entry-begin.js';
 import { appendLarge } from './large-append.js';
 import { Line } from './line.js';
 import { endOf, writeLink } from './link.js';
-import { AT_ONCE_BYTES, OpenEntry } from './open-entry.js';
+import { AT_ONCE_BYTES, OpenEntry, type OpenEntryParts } from './open-entry.js';
 import type { Rotation } from './rotation.js';
 
 export interface WriteQueueParts {
@@ -23,8 +22,6 @@ export interface WriteQueueParts {
   readonly environment: Environment;
   readonly options: ResolvedOptions;
 }
-
-const EMPTY_ENTRY_LENGTH = entryLength(0, 0);
 
 /**
  * The one place from which entries are written. How an entry gets to the disk:
@@ -43,8 +40,8 @@ const EMPTY_ENTRY_LENGTH = entryLength(0, 0);
  *    entries that are complete in it. The memory is free then, and `pump` lets the next in line write.
  * 6. If the log fails, every request in line is refused, and nothing is written any more.
  */
-export class WriteQueue {
-  readonly #parts: WriteQueueParts;
+export class WriteQueue implements WriteSlot {
+  readonly #parts: WriteQueueParts & OpenEntryParts;
   readonly #lifecycle: Lifecycle;
   readonly #maxPendingBytes: number;
   readonly #rotation: Rotation;
@@ -62,7 +59,11 @@ export class WriteQueue {
   #idle: Deferred<void> | undefined;
 
   constructor(parts: WriteQueueParts, rotation: Rotation, flusher: Flusher) {
-    this.#parts = parts;
+    const freeSlot = (): void => {
+      this.#open = undefined;
+      this.pump();
+    };
+    this.#parts = { ...parts, rotation, flusher, freeSlot };
     this.#lifecycle = parts.lifecycle;
     this.#maxPendingBytes = parts.options.maxPendingBytes;
     this.#rotation = rotation;
@@ -99,35 +100,21 @@ export class WriteQueue {
   async appendLarge(
     batch: readonly (ChunkData | readonly ChunkData[])[], isDurable: boolean,
   ): Promise<CommittedEntry[]> {
-    return appendLarge(await this.begin(undefined, true), batch, isDurable);
+    const entry = await new Promise<OpenEntry>((begun, refused) => this.begin({ begun, refused }, true));
+    return appendLarge(entry, batch, isDurable);
   }
 
   /** Waits for the write slot and takes it. See `OpenEntry.isComplete`. */
-  begin(signal: AbortSignal | undefined, isComplete: boolean): Promise<OpenEntry> {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const abort = (): void => {
-        this.#line.remove(request);
-        reject(signal?.reason as Error);
-      };
-      const request: Request = {
-        length: EMPTY_ENTRY_LENGTH,
-        isComplete,
-        writeTo: (rotation) => {
-          const { lifecycle, options } = this.#parts;
-          const parts = { lifecycle, options, rotation, flusher: this.#flusher, freeSlot: this.#freeSlot };
-          this.#open = new OpenEntry(parts, isComplete);
-          offAbort(signal, abort);
-          resolve(this.#open);
-        },
-        refuse: (error: Error) => {
-          offAbort(signal, abort);
-          reject(error);
-        },
-      };
-      onAbort(signal, abort);
-      this.#submit(request);
-    });
+  begin(waiter: BeginWaiter, isComplete: boolean, signal?: AbortSignal): void {
+    const request = new EntryBegin(this, isComplete, waiter);
+    if (signal !== undefined) request.leaveOn(signal, () => this.#line.remove(request));
+    this.#submit(request);
+  }
+
+  /** Gives the write slot to an entry, whose turn it is. */
+  takeSlot(isComplete: boolean): OpenEntry {
+    this.#open = new OpenEntry(this.#parts, isComplete);
+    return this.#open;
   }
 
   /** Closes the active segment if it holds entries. Resolves when it has been handed over. */
@@ -286,9 +273,4 @@ export class WriteQueue {
   get #isFree(): boolean {
     return this.#open === undefined && this.#task === undefined && !this.#isWriting;
   }
-
-  readonly #freeSlot = (): void => {
-    this.#open = undefined;
-    this.pump();
-  };
 }

@@ -27,14 +27,14 @@ export const COMMITS: readonly Mutation[] = [
     name: 'a commit is acknowledged before its flush is durable',
     file: 'engine/flush/flusher.ts',
     find: 'this.#inFlight = flush;',
-    replace: 'this.#inFlight = flush; for (const waiter of flush.waiters) waiter.committed();',
+    replace: 'this.#inFlight = flush; flush.commits.acknowledge();',
     caughtBy: crashes('first commit'),
   },
   {
     name: 'a commit is acknowledged although its flush failed',
     file: 'engine/flush/flusher.ts',
-    find: 'for (const waiter of this.#inFlight?.waiters ?? []) waiter.failed(error);',
-    replace: 'for (const waiter of this.#inFlight?.waiters ?? []) waiter.committed();',
+    find: 'this.#inFlight?.commits.reject(error);',
+    replace: 'this.#inFlight?.commits.acknowledge();',
     caughtBy: faults('first commit'),
   },
   {
@@ -89,8 +89,8 @@ export const COMMITS: readonly Mutation[] = [
   {
     name: 'a rollback keeps the length of what was rolled back',
     file: 'segment/segment-encoder.ts',
-    find: 'this.#used = taken ? 0 : saved.used;',
-    replace: 'if (taken) this.#used = 0;',
+    find: 'taken ? 0 : saved.used',
+    replace: 'taken ? 0 : this.#bytes.used',
     caughtBy: RANDOM,
   },
   {

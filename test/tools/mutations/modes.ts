@@ -83,7 +83,7 @@ export const MODES: readonly Mutation[] = [
     name: 'a blocking flush that failed is acknowledged',
     file: 'engine/flush/flusher.ts',
     find: 'catch (error) { this.#lifecycle.fail(error); return; }',
-    replace: 'catch (error) { for (const waiter of flush.waiters) waiter.committed(); this.#lifecycle.fail(error); return; }',
+    replace: 'catch (error) { flush.commits.acknowledge(); this.#lifecycle.fail(error); return; }',
     caughtBy: RANDOM,
   },
 ];
