@@ -22,7 +22,7 @@ export async function runScript(name) {
   return { isPassed: code === 0, output, failure: `${output}npm run ${name} failed`, milliseconds };
 }
 
-/** Runs a file of tests. Without a test that ran to its end it has failed. */
+/** Runs a file of tests, in one process: `--test` would start another. Without a test that ran to its end it has failed. */
 export async function runTests(file) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'segmented-wal-suite-'));
   try {
@@ -31,7 +31,7 @@ export async function runTests(file) {
       '--test-reporter=spec', `--test-reporter-destination=${spec}`,
       `--test-reporter=${REPORTER}`, '--test-reporter-destination=stdout',
     ];
-    const { code, stdout, stderr, milliseconds } = await run(['--test', ...reporters, file], process.env);
+    const { code, stdout, stderr, milliseconds } = await run([...reporters, file], process.env);
     const output = (fs.existsSync(spec) ? fs.readFileSync(spec, 'utf8') : '') + stderr;
     return { ...evaluate(path.relative(ROOT, file), code, stdout, output), output, milliseconds };
   } finally {
@@ -41,10 +41,7 @@ export async function runTests(file) {
 
 function evaluate(file, code, stdout, output) {
   const events = stdout.split('\n').flatMap((line) => parse(line));
-  // A file that has no tests, or fails beside them, is reported as a test with its own name.
-  const isFile = ({ name }) => name.endsWith(path.basename(file));
-  const tests = events.filter((event) => event.type === 'test' && !isFile(event));
-  const hasFailedBeside = events.some((event) => event.type === 'test' && isFile(event) && !event.isPassed);
+  const tests = events.filter(({ type }) => type === 'test');
   const skipped = tests.filter(({ skip }) => skip !== undefined && skip !== false);
   const failed = tests.filter(({ isPassed }) => !isPassed);
   const passed = tests.length - skipped.length - failed.length;
@@ -57,7 +54,8 @@ function evaluate(file, code, stdout, output) {
     states: diagnostics.reduce((sum, message) => sum + Number(/(\d+) crash states/.exec(message)?.[1] ?? 0), 0),
     bugs: diagnostics.filter((message) => message.startsWith('seeded bug caught')).length,
     isPassed: code === 0 && failed.length === 0 && hasEnded && tests.length > 0,
-    failure: `${why}${output.slice(hasFailedBeside ? 0 : Math.max(0, output.indexOf('failing tests:')))}`,
+    // What fails beside the tests is not listed there.
+    failure: `${why}${output.slice(failed.length === 0 ? 0 : Math.max(0, output.indexOf('failing tests:')))}`,
   };
 }
 
