@@ -96,7 +96,6 @@ export class Core implements MessageSources {
     const topic = this.registry.topicNamed(name);
     if (topic !== undefined) {
       if (!topic.isChanged) return { number: topic.number, definition: [] };
-      topic.isChanged = false;
       return { number: topic.number, definition: [encodeTopic({ topic: topic.number, name, retain: topic.retain })] };
     }
     const number = this.#making.get(name) ?? this.registry.nextTopic++;
@@ -104,14 +103,20 @@ export class Core implements MessageSources {
     return { number, definition: [encodeTopic({ topic: number, name, retain })] };
   }
 
-  /** Waits until there is room in the topic, or rejects, as its rule says. Undefined if there is. */
-  room(name: string, signal?: AbortSignal): Promise<void> | undefined {
+  /** Whether a publisher has to wait for room in a topic, or is rejected. */
+  isFull(name: string): boolean {
     const topic = this.registry.topicNamed(name);
-    if (topic === undefined || !this.retentions.isFull(topic)) return undefined;
+    return topic !== undefined && this.retentions.isFull(topic);
+  }
+
+  /** Waits until there is room in the topic, or rejects, as its rule says. */
+  async room(name: string, signal?: AbortSignal): Promise<void> {
+    const topic = this.registry.topicNamed(name);
+    if (topic === undefined || !this.retentions.isFull(topic)) return;
     const retain = this.retentions.of(topic);
     if (whenFull(retain) === 'wait') return this.#waiting.wait(topic, signal);
     const message = `the topic ${JSON.stringify(name)} retains ${retain.bytes} bytes, and may not retain more`;
-    return Promise.reject(new TopicsError('TOPICS_FULL', message, { topic: name }));
+    throw new TopicsError('TOPICS_FULL', message, { topic: name });
   }
 
   /** What hands out the messages of a group. */

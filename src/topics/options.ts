@@ -112,6 +112,14 @@ export function assertKey(key: unknown): asserts key is string | undefined {
   if (Buffer.from(key).toString() !== key) throw new RangeError(`key must be well-formed text: ${show(key)}`);
 }
 
+/** Throws a TypeError for what cannot be a message's data. */
+export function assertData(data: unknown): asserts data is ChunkData | readonly ChunkData[] {
+  for (const chunk of Array.isArray(data) ? data as unknown[] : [data]) {
+    if (typeof chunk === 'string' || chunk instanceof Uint8Array) continue;
+    throw new TypeError(`the data of a message must be Uint8Arrays or strings, not ${show(chunk)}`);
+  }
+}
+
 /** Throws a TypeError for anything but an object whose names are all among `known`. */
 export function assertKnown(options: unknown, known: readonly string[]): asserts options is object {
   if (typeof options !== 'object' || options === null) {
@@ -153,6 +161,10 @@ export function resolveRetention(retain: Retention): ResolvedRetention {
     ...(bytes !== undefined && { bytes: integer('bytes', bytes, 1) }),
     ...(whenFull !== undefined && { whenFull: oneOf('whenFull', whenFull, ['wait', 'reject', 'drop']) }),
   };
+}
+
+export function isSameRetention(a: ResolvedRetention | undefined, b: ResolvedRetention | undefined): boolean {
+  return a?.until === b?.until && a?.ms === b?.ms && a?.bytes === b?.bytes && a?.whenFull === b?.whenFull;
 }
 
 export function whenFull({ until, whenFull }: ResolvedRetention): 'wait' | 'reject' | 'drop' {

@@ -3,6 +3,7 @@ import type { EntryId, LogPosition } from '../index.js';
 import { decodeEntry, MESSAGE, topicOfMessage, type GroupDefinition, type Marks } from './entry-format.js';
 import type { TopicDefinition } from './entry-format.js';
 import { LiveIndex } from './live-index.js';
+import { isSameRetention } from './options.js';
 import { Runs } from './runs.js';
 import { GroupState, IdsAbove, TopicState, type Amount } from './state.js';
 
@@ -169,8 +170,10 @@ export class Registry {
 
   #defineTopic({ topic: number, name, retain }: TopicDefinition): void {
     const existing = this.#topics.get(number);
-    if (existing !== undefined) existing.retain = retain;
-    else this.restoreTopic(new TopicState(number, name, retain));
+    if (existing === undefined) return this.restoreTopic(new TopicState(number, name, retain));
+    if (!existing.isChanged) existing.retain = retain;
+    // It may have been changed again meanwhile.
+    else if (isSameRetention(existing.retain, retain)) existing.isChanged = false;
   }
 
   #defineGroup(id: EntryId, { group: number, topic, name, settings, cursor }: GroupDefinition): void {

@@ -7,7 +7,7 @@ import { Group } from './group.js';
 import { cursorAt, MessageIterator } from './message-iterator.js';
 import type { Message } from './message.js';
 import {
-  assertFrom, assertKey, assertKnown, assertName, assertSignal, DEFAULT_SETTINGS, integer, resolveSettings,
+  assertData, assertFrom, assertKey, assertKnown, assertName, assertSignal, DEFAULT_SETTINGS, integer, resolveSettings,
   type GroupOptions, type GroupSettings, type ResolvedRetention,
 } from './options.js';
 import type { GroupState, TopicState } from './state.js';
@@ -63,14 +63,14 @@ export class Topic {
    * durable. Rejects as `log.append` does, or with `TOPICS_FULL`.
    */
   publish(data: ChunkData | readonly ChunkData[], options?: PublishOptions): Promise<EntryId> {
-    if (options === undefined && this.#core.room(this.name) === undefined) {
-      return this.#core.publish(this.name, data, undefined, this.#retain, undefined);
-    }
-    return this.#publish(data, options ?? {});
+    const isPlain = options === undefined && (typeof data === 'string' || data instanceof Uint8Array);
+    if (!isPlain || this.#core.isFull(this.name)) return this.#publish(data, options ?? {});
+    return this.#core.publish(this.name, data, undefined, this.#retain, undefined);
   }
 
   async #publish(data: ChunkData | readonly ChunkData[], options: PublishOptions): Promise<EntryId> {
     assertKnown(options, ['key', 'signal', 'durable']);
+    assertData(data);
     const { key, signal, durable } = options;
     assertKey(key);
     assertSignal(signal);

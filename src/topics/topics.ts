@@ -5,14 +5,15 @@ import { assertInternal } from '../base/assert.js';
 import { show } from '../base/bytes.js';
 import { systemEnvironment, type Environment } from '../base/environment.js';
 import { NodeFileManager, WriteAheadLog } from '../index.js';
-import type { CommitOptions, EntryId, WalOptions, WalStats } from '../index.js';
+import type { CommitOptions, EntryId, WalError, WalOptions, WalStats } from '../index.js';
 import { Core } from './core.js';
 import { deliveryOf, type BegunAck } from './delivery.js';
 import { encodeMarks, encodeMessage, type Marks } from './entry-format.js';
 import { TopicsManager, VERSION_INFO } from './manager.js';
 import { marksOf, type Mark } from './marking.js';
 import { Message } from './message.js';
-import { assertKey, assertKnown, assertName, integer, resolveRetention } from './options.js';
+import { assertData, assertKey, assertKnown, assertName, integer } from './options.js';
+import { isSameRetention, resolveRetention } from './options.js';
 import type { Outgoing, ResolvedRetention, Retention, TopicsOptions } from './options.js';
 import { Registry } from './registry.js';
 import type { GroupState } from './state.js';
@@ -93,7 +94,8 @@ export class Topics extends EventEmitter<TopicsEvents> implements AsyncDisposabl
     } catch (error) {
       await manager.failed(error);
       await log?.shutdown();
-      throw error;
+      // What the state or an entry is at fault with is not hidden behind the fact that the log was told.
+      throw (error as WalError).code === 'WAL_LOG_MANAGER_FAILED' ? (error as WalError).cause : error;
     }
   }
 
@@ -105,7 +107,7 @@ export class Topics extends EventEmitter<TopicsEvents> implements AsyncDisposabl
     assertName('topic', name);
     const resolved = retain && resolveRetention(retain);
     const existing = this.#core.registry.topicNamed(name);
-    if (existing !== undefined && resolved !== undefined && !isSame(existing.retain, resolved)) {
+    if (existing !== undefined && resolved !== undefined && !isSameRetention(existing.retain, resolved)) {
       existing.retain = resolved;
       existing.isChanged = true;
     }
@@ -212,11 +214,8 @@ function marksByGroup(acks: readonly BegunAck[]): Marks[] {
 function assertOutgoing(outgoing: Outgoing): void {
   assertKnown(outgoing, ['topic', 'data', 'key']);
   assertName('topic', outgoing.topic);
+  assertData(outgoing.data);
   assertKey(outgoing.key);
-}
-
-function isSame(a: ResolvedRetention | undefined, b: ResolvedRetention): boolean {
-  return a?.until === b.until && a.ms === b.ms && a.bytes === b.bytes && a.whenFull === b.whenFull;
 }
 
 interface ResolvedOptions {

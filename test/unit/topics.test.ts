@@ -1,54 +1,12 @@
 /** Topics, their groups, and what a restart finds of them. */
 import assert from 'node:assert/strict';
 import { MemoryFileManager } from '../../src/index.js';
-import { Topics, type Group, type Message, type TopicsOptions } from '../../src/topics/index.js';
-import { forEachFileManager, isSettled, SMALL, text, turns, until, type Storage } from '../tools/helpers.js';
-
-function open(storage: Storage, options: TopicsOptions = {}): Promise<Topics> {
-  return Topics.open(storage.directory, { ...SMALL, fileManager: storage.fileManager, keepSegments: 0, ...options });
-}
-
-function textOf(message: Message): string {
-  return message.chunks.map(text).join('|');
-}
-
-/** The texts of up to `max` messages that a group hands out now, acknowledged unless told otherwise. */
-async function drain(group: Group, max = 10_000, isAcknowledged = true): Promise<string[]> {
-  const texts: string[] = [];
-  while (texts.length < max && group.lag.messages > group.lag.inFlight) {
-    const messages = await group.take({ max: max - texts.length, waitMs: 1000 });
-    if (messages.length === 0) break;
-    texts.push(...messages.map(textOf));
-    if (isAcknowledged) await Promise.all(messages.map((message) => message.ack()));
-  }
-  return texts;
-}
-
-async function contents(topics: Topics, name: string): Promise<string[]> {
-  const texts: string[] = [];
-  for await (const message of topics.topic(name).read()) texts.push(textOf(message));
-  return texts;
-}
-
-/** Publishes until the log has gone on to another segment, and waits until everything before is checkpointed. */
-async function fill(topics: Topics, name: string, prefix: string): Promise<string[]> {
-  const texts: string[] = [];
-  let hasChanged = false;
-  topics.log.once('segment', () => (hasChanged = true));
-  while (!hasChanged) {
-    texts.push(`${prefix} ${texts.length} `.padEnd(100, '.'));
-    await topics.topic(name).publish(texts[texts.length - 1]);
-  }
-  return texts;
-}
-
-async function checkpointed(topics: Topics): Promise<void> {
-  await topics.log.checkpointActive();
-  await until(() => topics.log.stats().segments.every(({ state }) => state === 'active'));
-}
+import type { Message } from '../../src/topics/index.js';
+import { forEachFileManager, isSettled, turns, until } from '../tools/helpers.js';
+import { checkpointed, contents, drain, fill, openTopics, textOf } from '../tools/topics-tools.js';
 
 forEachFileManager('what is published is lost, changed or out of order when it is read', async (storage) => {
-  const topics = await open(storage);
+  const topics = await openTopics(storage);
   const topic = topics.topic('a');
   const ids = [
     await topic.publish('one'),
@@ -74,7 +32,7 @@ forEachFileManager('what is published is lost, changed or out of order when it i
 });
 
 forEachFileManager('a group is not handed each message once, or again after it was acknowledged and all was reopened', async (storage) => {
-  let topics = await open(storage);
+  let topics = await openTopics(storage);
   const topic = topics.topic('jobs');
   let group = await topic.group('workers');
   for (const data of ['a', 'b', 'c', 'd']) await topic.publish(data);
@@ -88,13 +46,13 @@ forEachFileManager('a group is not handed each message once, or again after it w
   assert.equal(group.lag.inFlight, 1);
   await topics.close();
 
-  topics = await open(storage);
+  topics = await openTopics(storage);
   group = await topics.topic('jobs').group('workers');
   assert.equal(group.lag.messages, 2);
   assert.deepEqual(await drain(group), ['a', 'd']);
   await topics.close();
 
-  topics = await open(storage);
+  topics = await openTopics(storage);
   group = await topics.topic('jobs').group('workers');
   assert.equal(group.lag.messages, 0);
   assert.deepEqual(await group.take({ max: 10, waitMs: 0 }), []);
@@ -102,7 +60,7 @@ forEachFileManager('a group is not handed each message once, or again after it w
 });
 
 forEachFileManager('messages are lost or come twice when their segments are checkpointed', async (storage) => {
-  let topics = await open(storage);
+  let topics = await openTopics(storage);
   const kept: string[] = [];
   const slow = await topics.topic('slow').group('g');
   const busy = await topics.topic('busy').group('g');
@@ -117,7 +75,7 @@ forEachFileManager('messages are lost or come twice when their segments are chec
   assert.deepEqual(await drain(slow, 30), kept.slice(0, 30));
   await topics.close();
 
-  topics = await open(storage);
+  topics = await openTopics(storage);
   const again = await topics.topic('slow').group('g');
   assert.equal(again.lag.messages, kept.length - 30);
   kept.push(...await fill(topics, 'slow', 'after'));
@@ -127,14 +85,14 @@ forEachFileManager('messages are lost or come twice when their segments are chec
   assert.equal(topics.topic('slow').stats().messages, 0);
   await topics.close();
 
-  topics = await open(storage);
+  topics = await openTopics(storage);
   assert.deepEqual(await contents(topics, 'slow'), []);
   assert.equal((await topics.topic('slow').group('g')).lag.messages, 0);
   await topics.close();
 });
 
 forEachFileManager('a commit does a part of what it says, or an acknowledgement in it does not count', async (storage) => {
-  const topics = await open(storage);
+  const topics = await openTopics(storage);
   const group = await topics.topic('in').group('g');
   for (const data of ['1', '2', '3']) await topics.topic('in').publish(data);
   const messages = await group.take({ max: 3 });
@@ -157,7 +115,7 @@ forEachFileManager('a commit does a part of what it says, or an acknowledgement 
 });
 
 forEachFileManager('a consumer that waits is not handed what is published, or a loop does not end at a close', async (storage) => {
-  const topics = await open(storage);
+  const topics = await openTopics(storage);
   const group = await topics.topic('t').group('g');
   const seen: string[] = [];
   const loop = (async () => {
@@ -181,7 +139,7 @@ forEachFileManager('a consumer that waits is not handed what is published, or a 
 });
 
 forEachFileManager('two loops over one group are handed the same message, or not every one', async (storage) => {
-  const topics = await open(storage);
+  const topics = await openTopics(storage);
   const group = await topics.topic('t').group('g');
   const seen: string[][] = [[], []];
   const loops = seen.map(async (mine) => {
@@ -199,9 +157,13 @@ forEachFileManager('two loops over one group are handed the same message, or not
 });
 
 forEachFileManager('two groups of a topic take messages from one another', async (storage) => {
-  const topics = await open(storage);
+  const topics = await openTopics(storage);
   const [one, two] = [await topics.topic('t').group('one'), await topics.topic('t').group('two')];
   const sent = [...await fill(topics, 't', 'first'), ...await fill(topics, 't', 'second')];
+  for (const data of ['x', 'y']) {
+    await topics.topic('t').publish(data);
+    sent.push(data);
+  }
   assert.deepEqual(await drain(one), sent);
   await checkpointed(topics);
   assert.deepEqual(await drain(two), sent);
@@ -214,7 +176,7 @@ forEachFileManager('two groups of a topic take messages from one another', async
 forEachFileManager('a message is handed out before it is durable', async (storage) => {
   // In memory everything is as durable as it will ever be.
   if (storage.fileManager instanceof MemoryFileManager) return;
-  const topics = await open(storage, { sync: 'manual' });
+  const topics = await openTopics(storage, { sync: 'manual' });
   const group = await topics.topic('t').group('g');
   const taken = group.take({ max: 1 });
   await topics.topic('t').publish('x', { durable: false });
@@ -226,7 +188,7 @@ forEachFileManager('a message is handed out before it is durable', async (storag
 });
 
 forEachFileManager('a topic that was deleted comes back, or takes what is published after it', async (storage) => {
-  let topics = await open(storage);
+  let topics = await openTopics(storage);
   await topics.topic('t').group('g');
   await topics.topic('t').publish('old');
   const deleted = topics.topic('t').delete();
@@ -234,7 +196,7 @@ forEachFileManager('a topic that was deleted comes back, or takes what is publis
   await deleted;
   assert.deepEqual(await contents(topics, 't'), ['new']);
   await topics.close();
-  topics = await open(storage);
+  topics = await openTopics(storage);
   assert.deepEqual(await contents(topics, 't'), ['new']);
   assert.equal(topics.topic('t').stats().firstId, id);
   assert.equal(topics.stats().groups, 0);
@@ -242,13 +204,13 @@ forEachFileManager('a topic that was deleted comes back, or takes what is publis
   await assert.rejects(topics.topic('t').delete(), { code: 'TOPICS_UNKNOWN_TOPIC' });
   await checkpointed(topics);
   await topics.close();
-  topics = await open(storage);
+  topics = await openTopics(storage);
   assert.deepEqual([...topics.names()], []);
   await topics.close();
 });
 
 forEachFileManager('what was truncated is handed out or read again', async (storage) => {
-  let topics = await open(storage);
+  let topics = await openTopics(storage);
   const sent = await fill(topics, 't', 'a');
   const group = await topics.topic('t').group('g');
   await checkpointed(topics);
@@ -259,14 +221,14 @@ forEachFileManager('what was truncated is handed out or read again', async (stor
   assert.deepEqual(await contents(topics, 't'), sent.slice(3));
   assert.equal(topics.topic('t').stats().firstId, ids[3]);
   await topics.close();
-  topics = await open(storage);
+  topics = await openTopics(storage);
   assert.deepEqual(await drain(await topics.topic('t').group('g')), sent.slice(3));
   assert.equal(group.name, 'g');
   await topics.close();
 });
 
 forEachFileManager('a group that seeks goes to another message, or the place is lost by a restart', async (storage) => {
-  let topics = await open(storage);
+  let topics = await openTopics(storage);
   const group = await topics.topic('t').group('g');
   const other = await topics.topic('t').group('other');
   const sent = await fill(topics, 't', 'a');
@@ -279,7 +241,7 @@ forEachFileManager('a group that seeks goes to another message, or the place is 
   await group.seek(messages[1].id);
   assert.equal(group.lag.messages, sent.length - 1);
   await topics.close();
-  topics = await open(storage);
+  topics = await openTopics(storage);
   const again = await topics.topic('t').group('g');
   assert.deepEqual(await drain(again), sent.slice(1));
   await again.seek(new Date(0));

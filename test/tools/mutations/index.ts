@@ -11,6 +11,7 @@ import { MODES } from './modes.js';
 import { READS } from './reads.js';
 import { RECOVERY } from './recovery.js';
 import { SNAPSHOTS } from './snapshots.js';
+import { TOPICS } from './topics.js';
 import { TRUNCATION } from './truncation.js';
 import type { Mutation } from './mutation.js';
 
@@ -29,6 +30,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...HOLDS,
   ...TRUNCATION,
   ...ITERATION,
+  ...TOPICS,
   ...READS,
   ...SNAPSHOTS,
 ];
