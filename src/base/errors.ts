@@ -97,3 +97,8 @@ export function toWalError(error: unknown, doing: string, details: WalErrorDetai
   const errno = errnoOf(error) ?? '';
   return new WalError(CODE_BY_ERRNO[errno] ?? 'WAL_IO', `${doing}: ${messageOf(error)}`, { ...details, cause: error });
 }
+
+/** Whether `error` says that the disk, or what may be used of it, is full. */
+export function isNoSpace(error: unknown): boolean {
+  return toWalError(error, '').code === 'WAL_NO_SPACE';
+}

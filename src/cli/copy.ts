@@ -3,6 +3,7 @@ import path from 'node:path';
 import { systemEnvironment } from '../base/environment.js';
 import { Lifecycle } from '../engine/directory/lifecycle.js';
 import { LogDirectory } from '../engine/directory/log-directory.js';
+import { Reserve } from '../engine/directory/reserve.js';
 import { SpareFiles } from '../engine/directory/spare-files.js';
 import { encodeLink, LINK_LENGTH } from '../format/segment-format.js';
 import { resolveOptions } from '../model/options.js';
@@ -207,7 +208,8 @@ async function plant(directory: string, firstId: EntryId, versionInfo: Uint8Arra
   const logDirectory = new LogDirectory(options.fileManager, directory, lifecycle);
   await logDirectory.acquire();
   try {
-    const spares = new SpareFiles(logDirectory, lifecycle, options, systemEnvironment);
+    const reserve = new Reserve(logDirectory, options.preallocateBytes);
+    const spares = new SpareFiles(logDirectory, reserve, lifecycle, options, systemEnvironment);
     const { file, seed, start } = await spares.prepare(firstId);
     try {
       const link = Buffer.alloc(LINK_LENGTH);

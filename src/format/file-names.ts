@@ -4,8 +4,8 @@
  *     wal-{id}      a segment
  *     wal-{id}-cp   a segment that has been checkpointed: its file is spare
  *     wal-0-cp      a spare file that was never used
- *     wal-tail      a copy of the last segment's tail while recovery rewrites it
- *     wal-tail-new  the same, about to take its place
+ *     wal-tail      a durable copy of the last segment's tail while recovery rewrites it
+ *     wal-tail-new  the same, not durable yet; otherwise it reserves space for the next one
  *     wal-holds     who wants to read checkpointed entries, and up to where the log is checkpointed
  *     wal-holds-new the same, about to take its place
  *     LOCK          the owner of the directory

@@ -42,6 +42,7 @@ export abstract class SegmentLife {
   #durableEnd: number;
   #idBefore: EntryId = 0;
   #lastId: EntryId = 0;
+  #capacity = 0;
 
   constructor(name: string, start: number) {
     this.start = start;
@@ -78,6 +79,11 @@ export abstract class SegmentLife {
     return this.#lastId;
   }
 
+  /** Up to here there is space for entries. Nothing at all may be written to a segment with 0. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
   /** Whether no entry has been committed to it. */
   get isEmpty(): boolean {
     return this.#lastId === this.#idBefore;
@@ -86,6 +92,11 @@ export abstract class SegmentLife {
   /** Whether it may still be longer than is known. */
   get isOpen(): boolean {
     return this.#phase === 'prepared' || this.#phase === 'active' || this.#phase === 'closing';
+  }
+
+  /** `capacity` bytes of its file may be written to. */
+  allocated(capacity: number): void {
+    this.#capacity = capacity;
   }
 
   /** Its entries are above `id`, as its first link says, or its name. */

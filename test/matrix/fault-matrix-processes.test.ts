@@ -1,4 +1,4 @@
-/** The fault matrix, rows 4 to 6, 17, 21 to 23 and 29: real processes, real mounts, real directories. */
+/** The fault matrix, rows 4 to 6, 17, 21 to 23, 29 and 40: real processes, real mounts, real directories. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { NodeFileManager } from '../../src/index.js';
 import { loadFlock } from '../../src/files/lock/optional.js';
-import type { FewDescriptors, FullDisk, ReadOnly } from '../tools/fault-matrix-child.js';
+import type { FewDescriptors, FullAfterCrash, FullDisk, ReadOnly } from '../tools/fault-matrix-child.js';
 import { outcomeOf } from '../tools/fault-matrix-parts.js';
 import { fillSegment, forEachFileManager, RecordingManager, Storage, turns, withTemporaryDirectory } from '../tools/helpers.js';
 import { KillRounds } from '../tools/kill-rounds.js';
@@ -99,6 +99,32 @@ for (const [kind, mount] of [['tmpfs', TMPFS], ['ext4', EXT4]]) {
       assert.equal(withSpace, 'resolved');
       assert.deepEqual(recovered, acknowledged);
     });
+}
+
+const image = (bytes: string, make: string, options = 'loop'): string => {
+  return `truncate -s ${bytes} "$0.img" && ${make} "$0.img" >&2 && mount -o ${options} "$0.img" "$0"`;
+};
+// Where btrfs writes every block to a new place, no file can keep space in reserve.
+const FILE_SYSTEMS = [
+  ['ext4', image('16M', 'mkfs.ext4 -q -m 0')],
+  ['xfs', image('300M', 'mkfs.xfs -q -f')],
+  ['btrfs without copy-on-write', image('128M', 'mkfs.btrfs -q -f', 'loop,nodatacow')],
+];
+
+for (const [kind, mount] of FILE_SYSTEMS) {
+  for (const [mode, reserve] of [['fullAfterCrash', 'kept'], ['fullWithoutReserve', 'lost']]) {
+    inDirectory(`row 40: a log that was killed on a full disk cannot be opened there, or takes no entry again (${kind}, reserve ${reserve})`, async (directory, context) => {
+      const place = path.join(directory, 'mount');
+      fs.mkdirSync(place);
+      const reason = whyNotMounted(place, mount);
+      if (reason !== undefined) return context.skip(reason);
+      const { answer } = await startChild(mode, place, ...mounted(place, mount));
+      const { opening, append, acknowledged, recovered } = answer as FullAfterCrash;
+      assert.deepEqual({ opening, append }, { opening: 'resolved', append: 'resolved' });
+      assert.ok(acknowledged.length > 0);
+      assert.deepEqual(recovered, acknowledged);
+    });
+  }
 }
 
 inDirectory('row 6: a process out of descriptors gets EMFILE when it opens the log, and leaks none', async (directory, context) => {

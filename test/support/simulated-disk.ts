@@ -32,6 +32,9 @@ import type { Random } from './random.js';
  * - A sync that fails marks the file's pages clean: reading shows the new bytes, the disk has the
  *   old ones, and the next sync succeeds without repairing that. Sizes and names stay pending.
  *
+ * - With `capacityBytes` it can be full: a file takes space by sector, as far as it is long, and what would make it
+ *   longer fails for want of space. Names take none. A crash leaves the capacity as it was.
+ *
  * Everything here happens at once; the file manager decides when an operation happens.
  *
  * @example
@@ -48,6 +51,8 @@ export class SimulatedDisk {
   readonly directories: Set<string>;
   /** The directories that are locked. A crash frees them. */
   readonly locks = new Set<string>();
+  /** How many bytes its files can have. Files that are there already stay, however many it says. */
+  capacityBytes = Infinity;
   /** Whether this is what a power loss has left. */
   hasLostPower = false;
   /** Counts operations, so that a sync can tell what had finished before it was asked for. */
@@ -81,6 +86,19 @@ export class SimulatedDisk {
   /** The file that `path` names in the cached state. */
   lookup(path: string): Inode | undefined {
     return this.#names.get(path);
+  }
+
+  /** How many bytes the files take that programs see. */
+  get usedBytes(): number {
+    let used = 0;
+    for (const inode of new Set(this.#names.values())) used += this.#inSectors(inode.size);
+    return used;
+  }
+
+  /** How far the file can be written without more space than there is. */
+  roomFor(inode: Inode): number {
+    if (this.capacityBytes === Infinity) return Infinity;
+    return this.#inSectors(inode.size) + Math.max(0, this.capacityBytes - this.usedBytes);
   }
 
   /** How many changes are not durable. */
@@ -204,8 +222,16 @@ export class SimulatedDisk {
         pending: this.#pending,
       },
       [...this.#inProgress.values()],
-      (content) => new SimulatedDisk(this.traits, content),
+      (content) => {
+        const disk = new SimulatedDisk(this.traits, content);
+        disk.capacityBytes = this.capacityBytes;
+        return disk;
+      },
     );
+  }
+
+  #inSectors(bytes: number): number {
+    return Math.ceil(bytes / this.traits.sectorBytes) * this.traits.sectorBytes;
   }
 
   get #isOrdered(): boolean {

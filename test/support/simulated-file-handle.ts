@@ -97,8 +97,10 @@ export class SimulatedFileHandle implements FileHandle {
     const apply = (length: number): number => {
       if (this.#isReadOnly) throw systemError('EBADF', 'write', this.#path);
       if (!isConcatenation(bytes, parts)) this.#breach('bytes changed while they were being written');
-      this.#apply(position, bytes.subarray(0, length), isDurable);
-      return length;
+      const fitting = Math.min(length, this.#manager.disk.roomFor(this.#inode) - position);
+      if (fitting <= 0 && length > 0) throw systemError('ENOSPC', 'write', this.#path);
+      this.#apply(position, bytes.subarray(0, fitting), isDurable);
+      return fitting;
     };
     return {
       begin: () => (bytes.length > 0 ? this.#manager.disk.beginWrite(this.#inode, position, bytes) : undefined),

@@ -4,7 +4,8 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { parentPort, workerData } from 'node:worker_threads';
 import { WriteAheadLog, type LogManager, type WalOptions } from '../../src/index.js';
 import { KeepingManager, outcomeOf } from './fault-matrix-parts.js';
@@ -13,12 +14,24 @@ import { pattern, RecordingManager } from './helpers.js';
 const KIB = 1024;
 const OPTIONS: WalOptions = { preallocateBytes: 64 * KIB, checkpointAfterBytes: 40 * KIB, bufferBytes: 16 * KIB };
 
+/** A file system may need more for a new file than a small segment has to give. */
+const LARGER: WalOptions = { ...OPTIONS, preallocateBytes: 512 * KIB, checkpointAfterBytes: 256 * KIB };
+
 const [mode, directory] = (workerData as string[] | null) ?? process.argv.slice(2);
 
 /** What a mode has to tell. The tests know what it means. */
 export interface FullDisk {
   readonly outcome: string;
   readonly withSpace: string;
+  readonly acknowledged: number[];
+  readonly recovered: number[];
+}
+
+export interface FullAfterCrash {
+  /** Of the opening after the crash. */
+  readonly opening: string;
+  /** Of an entry that is appended after the first checkpoint. */
+  readonly append: string;
   readonly acknowledged: number[];
   readonly recovered: number[];
 }
@@ -33,8 +46,10 @@ export interface FewDescriptors {
   readonly leaked: number;
 }
 
-function open(where = directory, manager: LogManager = new KeepingManager()): Promise<WriteAheadLog> {
-  return WriteAheadLog.recover(where, manager, OPTIONS);
+function open(
+  where = directory, manager: LogManager = new KeepingManager(), options = OPTIONS,
+): Promise<WriteAheadLog> {
+  return WriteAheadLog.recover(where, manager, options);
 }
 
 async function recoveredIds(): Promise<number[]> {
@@ -101,6 +116,63 @@ async function fullInMidEntry(): Promise<FullDisk> {
   return { outcome: `${outcome}, ${behind}`, withSpace, acknowledged, recovered: await recoveredIds() };
 }
 
+/** Takes what is left of the disk, to the last block. */
+function fillUp(): void {
+  const { bavail, bsize } = fs.statfsSync(directory);
+  for (let size = bavail * bsize; size >= 512; size = Math.floor(size / 2)) {
+    const filler = path.join(directory, `filler-${fs.readdirSync(directory).length}`);
+    while (spawnSync('fallocate', ['-l', String(size), '--offset', String(sizeOf(filler)), filler]).status === 0);
+  }
+}
+
+function sizeOf(file: string): number {
+  return fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** Fills the disk with a log of which nothing is checkpointed, says which entries it has taken, and is killed. */
+async function fillAndDie(): Promise<void> {
+  const log = await open(directory, new KeepingManager(), LARGER);
+  const acknowledged: number[] = [];
+  const fill = async (): Promise<void> => {
+    for (let outcome = 'resolved'; outcome === 'resolved';) {
+      outcome = await outcomeOf(log.append(pattern(9000)).then(({ id }) => acknowledged.push(id)));
+    }
+  };
+  while (fs.readdirSync(directory).length < 8) await log.append(pattern(9000)).then(({ id }) => acknowledged.push(id));
+  fillUp();
+  await fill();
+  fillUp();
+  await fill();
+  fs.writeSync(1, JSON.stringify(acknowledged));
+  process.kill(process.pid, 'SIGKILL');
+}
+
+/** Opens a log that was killed on a full disk, and continues. `prepare` comes between the two. */
+async function fullAfterCrash(prepare = (): void => undefined): Promise<FullAfterCrash> {
+  const { stdout } = spawnSync(process.execPath, [process.argv[1], 'fillAndDie', directory], { encoding: 'utf8' });
+  const acknowledged = JSON.parse(stdout) as number[];
+  prepare();
+  const manager = new RecordingManager();
+  const opening = open(directory, manager, LARGER);
+  const outcome = await outcomeOf(opening);
+  let append = outcome;
+  if (outcome === 'resolved') {
+    const log = await opening;
+    if (manager.checkpoints.length === 0) await once(log, 'checkpoint');
+    append = await outcomeOf(log.append('again'));
+    await log.shutdown();
+  }
+  return { opening: outcome, append, acknowledged, recovered: manager.recoveredIds };
+}
+
+/** The same, without what the log keeps in reserve. */
+async function fullWithoutReserve(): Promise<FullAfterCrash> {
+  return fullAfterCrash(() => {
+    for (const name of ['wal-tail-new', 'wal-0-cp']) fs.rmSync(path.join(directory, name), { force: true });
+    fillUp();
+  });
+}
+
 /** Makes the file system read-only and opens a log that is there, and one that is not. */
 async function readOnly(): Promise<ReadOnly> {
   const log = await open();
@@ -158,7 +230,8 @@ async function asNobody(): Promise<string> {
 }
 
 const MODES: Readonly<Record<string, () => Promise<unknown>>> = {
-  hold, tryToOpen, fullForNextSegment, fullInMidEntry, readOnly, fewDescriptors, asNobody,
+  hold, tryToOpen, fullForNextSegment, fullInMidEntry, fillAndDie, fullAfterCrash, fullWithoutReserve,
+  readOnly, fewDescriptors, asNobody,
 };
 
 // Other modules import the types alone; a thread or a process that was started with a mode carries it out.

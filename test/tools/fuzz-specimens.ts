@@ -214,8 +214,8 @@ async function interrupted(random: Random): Promise<Specimen> {
   const inner = new MemoryFileManager();
   await writeFiles(inner, whole.files);
   const faulty = new FaultyFileManager(inner);
-  faulty.before = ({ operation }) => {
-    if (operation === 'remove') throw systemError('EIO');
+  faulty.before = ({ operation, name }) => {
+    if (operation === 'rename' && name === 'wal-tail') throw systemError('EIO');
   };
   const manager = { recover: () => undefined, checkpointTo: () => undefined };
   await WriteAheadLog.recover(DIRECTORY, manager, { ...OPTIONS, fileManager: faulty }).catch(() => undefined);

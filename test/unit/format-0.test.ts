@@ -157,7 +157,7 @@ test(`the predecessor's last segment leaves the cache between its scan and its c
   disk.failSync(inode, disk.time, () => false);
   const dropping = new SimulatedFileManager(disk, {
     onStep: ({ kind, path }) => {
-      if (kind === 'create' && path === '/log/wal-tail') inode.patch(0, inode.durable);
+      if (kind === 'create' && path === '/log/wal-tail-new') inode.patch(0, inode.durable);
     },
   });
   const opening = new Storage(dropping, '/log').open();

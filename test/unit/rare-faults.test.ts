@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { crc32 } from '../../src/base/crc32.js';
+import { decodeHeader, type SegmentHeader } from '../../src/format/segment-format.js';
 import { encodeTailHeader } from '../../src/format/tail-format.js';
 import { MemoryFileManager, type FileHandle, type OpenOptions } from '../../src/index.js';
 import { entryOfPredecessor } from '../support/predecessor.js';
@@ -101,6 +102,16 @@ inMemory('the copy of a tail is written into another segment that has the same i
   assert.deepEqual(await crashed.contents(), [{ id: 1, chunks: ['as it was'] }]);
 });
 
+inMemory('a copy of a tail that is not whole is written over the tail', async (storage) => {
+  const log = await storage.open();
+  await log.append('as it was');
+  const crashed = await storage.crash();
+  const { seed } = decodeHeader(await crashed.get('wal-1')) as SegmentHeader;
+  const header = encodeTailHeader({ segmentId: 1, seed, offset: 70, length: 100 });
+  await crashed.put('wal-tail', Buffer.concat([header, pattern(100), Buffer.alloc(4)]));
+  assert.deepEqual(await crashed.contents(), [{ id: 1, chunks: ['as it was'] }]);
+});
+
 /** Reads at most seven bytes at a time. */
 class SlowReader extends MemoryFileManager {
   override async open(path: string, options: OpenOptions): Promise<FileHandle> {
@@ -139,6 +150,21 @@ inMemory('a segment that could not be opened gets its next header while it has a
   // Torn by a crash, such a header would look like damage.
   const headers = faulty.of('write').filter(({ position }) => position === 0).map(({ name }) => name);
   assert.ok(headers.length >= 3);
-  assert.deepEqual(headers.filter((name) => !name.endsWith('-cp')), []);
+  assert.deepEqual(headers.filter((name) => !name.endsWith('-cp') && name !== 'wal-tail-new'), []);
+  await log.shutdown();
+});
+
+inMemory('a checkpointed segment keeps its space because its new name needs a little more', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open({ manager: new RecordingManager() });
+  faulty.before = async ({ operation, name }) => {
+    if (operation !== 'rename' || name !== 'wal-1') return;
+    if ((await base.files()).has('wal-tail-new')) throw systemError('ENOSPC');
+  };
+  await log.append('entry');
+  const outcome = Promise.race(['checkpoint', 'checkpointFailed'].map((name) => once(log, name).then(() => name)));
+  await log.checkpointActive();
+  assert.equal(await outcome, 'checkpoint');
+  assert.ok((await base.files()).has('wal-tail-new'));
   await log.shutdown();
 });

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WriteAheadLog, type WalError } from '../../src/index.js';
+import { decodeTailHeader, TAIL_CRC_LENGTH, TAIL_HEADER_LENGTH } from '../../src/format/tail-format.js';
 import { HoardingManager, pattern, SMALL } from '../tools/helpers.js';
 import { SimulatedDisk } from '../support/simulated-disk.js';
 import { SimulatedFileManager, type SimulatedFileManagerOptions } from '../support/simulated-file-manager.js';
@@ -84,15 +85,26 @@ const linkUnsynced = (durableWrites: boolean): Promise<Left> => failedLog(/wal-[
 /** The last entry of the only segment is in the cache only. */
 const entryUnsynced = (durableWrites: boolean): Promise<Left> => failedLog(/wal-1$/, durableWrites);
 
-/** The log is durable; the copy of its tail, made by an opening that could not sync it, is in the cache only. */
+/**
+ * The log is durable; the copy of its tail, made by an opening that could not sync it, is in the cache only. Version
+ * 0.1.0 left that under the name of a copy.
+ */
 async function copyUnsynced(durableWrites: boolean): Promise<Left> {
   const machine = new Machine(durableWrites);
   const log = await machine.open(new HoardingManager());
   const acknowledged = [(await log.append('one')).id, (await log.append('two')).id];
   const opening = machine.open(new HoardingManager(), {
-    faultAt: ({ kind, path }) => (kind === 'sync' && path === '/log/wal-tail' ? 'EIO' : undefined),
+    faultAt: ({ kind, path }) => (kind === 'sync' && path === '/log/wal-tail-new' ? 'EIO' : undefined),
   });
   await assert.rejects(opening, { code: 'WAL_IO' });
+  const { disk } = machine;
+  assert.equal(disk.lookup('/log/wal-tail'), undefined, 'a copy has its name only when it is durable');
+  const reserve = disk.lookup('/log/wal-tail-new')?.share() ?? new Uint8Array();
+  const length = TAIL_HEADER_LENGTH + (decodeTailHeader(reserve)?.length ?? 0) + TAIL_CRC_LENGTH;
+  disk.remove('/log/wal-tail-new');
+  const copy = disk.create('/log/wal-tail');
+  disk.write(copy, 0, reserve.slice(0, length));
+  disk.failSync(copy, disk.time, () => false);
   return { machine, acknowledged };
 }
 
@@ -129,7 +141,7 @@ for (const durableWrites of [true, false]) {
       manager.onSegment = () => wanted;
       const opening = machine.open(manager, {
         onStep: ({ kind, path }) => {
-          if (kind === 'create' && path === '/log/wal-tail') machine.evict('/log/wal-1');
+          if (kind === 'open' && path === '/log/wal-tail-new') machine.evict('/log/wal-1');
         },
       });
       await assert.rejects(opening, changed);

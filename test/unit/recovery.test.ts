@@ -129,10 +129,17 @@ const FAILURES: Readonly<Record<string, (manager: RecordingManager, at: number) 
     };
   },
 };
+/** All files but the one whose content never counts. */
+async function logFiles(storage: Storage): Promise<Map<string, Buffer>> {
+  const files = await storage.files();
+  files.delete('wal-tail-new');
+  return files;
+}
+
 for (const [what, fail] of Object.entries(FAILURES)) {
   forEachFileManager(`a manager that ${what} leaves the log byte for byte as it was`, async (storage) => {
     const { crashed, entries } = await severalSegments(storage);
-    const before = await crashed.files();
+    const before = await logFiles(crashed);
     for (const at of what.includes('segment') ? [1, 2, 3, 4] : [1, 2, 10, entries.length]) {
       const { storage: observed, faulty } = crashed.withFaults();
       const manager = new RecordingManager();
@@ -144,7 +151,7 @@ for (const [what, fail] of Object.entries(FAILURES)) {
         assert.ok(error.cause instanceof Error);
         return true;
       });
-      assert.deepEqual(await crashed.files(), before);
+      assert.deepEqual(await logFiles(crashed), before);
       assert.equal(faulty.openHandles, 0);
       assert.deepEqual(manager.checkpoints, []);
     }

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { assert } from '../../base/assert.js';
+import { hasCode } from '../../base/errno.js';
 import type { DirectoryLock, FileHandle, FileManager, OpenOptions } from '../../files/file-manager.js';
 import { removeIfThere, withFile, writeFully } from '../../files/transfer.js';
 import type { Lifecycle } from './lifecycle.js';
@@ -72,6 +73,12 @@ export class LogDirectory {
     await writeFully(file, parts, position);
   }
 
+  /** Sets the length of an open file of the directory. */
+  async truncate(file: FileHandle, length: number): Promise<void> {
+    this.#lifecycle.assertMayWrite();
+    await file.truncate(length);
+  }
+
   async rename(from: string, to: string): Promise<void> {
     this.#lifecycle.assertMayWrite();
     await this.#fileManager.rename(this.#pathOf(from), this.#pathOf(to));
@@ -85,6 +92,26 @@ export class LogDirectory {
   async removeIfThere(name: string): Promise<void> {
     this.#lifecycle.assertMayWrite();
     await removeIfThere(this.#fileManager, this.#pathOf(name));
+  }
+
+  /**
+   * Removes a file that is of no use any more. Its space is free when this resolves, even if it is open. Resolves with
+   * false if there is no such file.
+   */
+  async free(name: string): Promise<boolean> {
+    // As long as the disk knows it by another name, it must keep its content.
+    await this.sync();
+    try {
+      await this.use(name, { access: 'write' }, async (file) => {
+        await this.truncate(file, 0);
+        await file.sync();
+      });
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return false;
+      throw error;
+    }
+    await this.remove(name);
+    return true;
   }
 
   /**

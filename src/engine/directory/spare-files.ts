@@ -1,6 +1,7 @@
 import { assert } from '../../base/assert.js';
 import { Serial, ignoreRejection } from '../../base/async.js';
 import type { Environment } from '../../base/environment.js';
+import { isNoSpace } from '../../base/errors.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { SALT_LENGTH, decodeHeader, encodeHeader, type SegmentHeader } from '../../format/segment-format.js';
 import { NEW_SPARE_NAME, checkpointedName, segmentName } from '../../format/file-names.js';
@@ -8,10 +9,13 @@ import type { FileHandle } from '../../files/file-manager.js';
 import { Segment } from '../../segment/segment.js';
 import type { Lifecycle } from './lifecycle.js';
 import type { LogDirectory } from './log-directory.js';
+import type { Reserve } from './reserve.js';
 
 const ZEROS = Buffer.alloc(1024 * 1024);
 /** More spare files than this are removed: they would only hold disk space after a burst. */
 const MAX_SPARES = 3;
+/** A smaller file is of no use as a segment. */
+const MIN_SEGMENT_BYTES = 1024;
 
 /**
  * The files that hold no live entries: makes the next segment ready before it is needed, and takes
@@ -19,6 +23,7 @@ const MAX_SPARES = 3;
  */
 export class SpareFiles {
   readonly #directory: LogDirectory;
+  readonly #reserve: Reserve;
   readonly #lifecycle: Lifecycle;
   readonly #options: ResolvedOptions;
   readonly #environment: Environment;
@@ -32,8 +37,11 @@ export class SpareFiles {
   created = 0;
   recycled = 0;
 
-  constructor(directory: LogDirectory, lifecycle: Lifecycle, options: ResolvedOptions, environment: Environment) {
+  constructor(
+    directory: LogDirectory, reserve: Reserve, lifecycle: Lifecycle, options: ResolvedOptions, environment: Environment,
+  ) {
     this.#directory = directory;
+    this.#reserve = reserve;
     this.#lifecycle = lifecycle;
     this.#options = options;
     this.#environment = environment;
@@ -94,7 +102,7 @@ export class SpareFiles {
       while (this.#reserved.has(segmentName(segmentId))) segmentId++;
       if (this.#spares.length === 0) await this.#createSpare();
       const spare = this.#spares[this.#spares.length - 1];
-      const header = await this.#writeHeader(spare, segmentId);
+      const { header, size } = await this.#writeHeader(spare, segmentId);
       const name = segmentName(segmentId);
       await this.#rename(spare, name);
       // It is no spare any more, even if what follows fails: the next attempt takes another file and puts it in its
@@ -104,7 +112,9 @@ export class SpareFiles {
       // Entries in a directory that the path does not lead to would never be found.
       await this.#directory.assertInPlace();
       const file = await this.#directory.open(name, { access: 'write', durableWrites: true });
-      return new Segment(header, segmentId, name, file);
+      const segment = new Segment(header, segmentId, name, file);
+      segment.allocated(size);
+      return segment;
     });
   }
 
@@ -182,29 +192,43 @@ export class SpareFiles {
     if (size !== preallocateBytes) await file.sync();
   }
 
-  async #writeHeader(name: string, segmentId: number): Promise<SegmentHeader> {
+  async #writeHeader(name: string, segmentId: number): Promise<{ header: SegmentHeader; size: number }> {
     const salt = new Uint8Array(SALT_LENGTH);
     this.#environment.randomFill(salt);
     const bytes = encodeHeader(segmentId, salt, this.#options.versionInfo);
     try {
-      await this.#directory.use(name, { access: 'write' }, async (file) => {
+      const size = await this.#directory.use(name, { access: 'write' }, async (file) => {
         // Before the size changes: a reader of the file's last use would take that for damage otherwise.
         await this.#directory.write(file, [bytes], 0);
-        await this.#allocate(file);
+        const allocated = await this.#allocateWhatFits(file);
         await file.sync();
+        return allocated;
       });
+      return { header: decodeHeader(bytes) as SegmentHeader, size };
     } catch (error) {
       // After a failed write or sync nobody knows what this file holds. Another one is used next time.
       await this.#discard(name);
       throw error;
     }
-    return decodeHeader(bytes) as SegmentHeader;
+  }
+
+  /** Gives a spare file its full size, or leaves it smaller if there is no space for more. Resolves with its size. */
+  async #allocateWhatFits(file: FileHandle): Promise<number> {
+    const size = await file.size();
+    try {
+      await this.#allocate(file);
+    } catch (error) {
+      if (!isNoSpace(error) || size < MIN_SEGMENT_BYTES) throw error;
+      await this.#directory.truncate(file, size);
+      return size;
+    }
+    return this.#options.preallocateBytes;
   }
 
   /** Renames a file. A spare that had the new name is replaced, so it is a spare no longer. */
   async #rename(from: string, to: string): Promise<void> {
     if (from === to) return;
-    await this.#directory.rename(from, to);
+    await this.#reserve.rename(from, to);
     this.#drop(to);
     this.#spares = this.#spares.map((name) => (name === from ? to : name));
   }

@@ -1,4 +1,5 @@
 import type { Environment } from '../../base/environment.js';
+import { isNoSpace } from '../../base/errors.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { LINK_LENGTH } from '../../format/segment-format.js';
 import { checkpointedName, parseSegmentName, segmentName } from '../../format/file-names.js';
@@ -9,12 +10,14 @@ import { writeLink } from '../write/link.js';
 import type { Rotation } from '../write/rotation.js';
 import type { Flusher } from '../flush/flusher.js';
 import type { LogDirectory } from '../directory/log-directory.js';
+import type { Reserve } from '../directory/reserve.js';
 import type { RecoveredLog } from '../recover/recovery.js';
 import type { SpareFiles } from '../directory/spare-files.js';
 
 export interface ContinueParts {
   readonly options: ResolvedOptions;
   readonly directory: LogDirectory;
+  readonly reserve: Reserve;
   readonly spareFiles: SpareFiles;
   readonly blocks: BlockPool;
 }
@@ -31,19 +34,36 @@ export async function openForWriting(log: RecoveredLog, parts: ContinueParts): P
   await parts.directory.sync();
   for (const { name, segmentId } of log.segments) if (name !== segmentName(segmentId)) parts.spareFiles.reserve(name);
   const last = log.segments.at(-1);
-  const goesOn = last !== undefined && !isTakenOver && canGoOn(last, log, parts.options);
-  const segment = goesOn ? last : await parts.spareFiles.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
-  return new SegmentEncoder(segment, parts.blocks, goesOn ? log.end : segment.start, log.chain);
+  if (last !== undefined) last.allocated(Math.min(await last.size(), parts.options.preallocateBytes));
+  const goesOn = last !== undefined && !isTakenOver && canGoOn(last, log);
+  const segment = goesOn ? last : await prepareNext(log, parts);
+  return new SegmentEncoder(segment, parts.blocks, segment === last ? log.end : segment.start, log.chain);
+}
+
+/**
+ * Makes the segment ready in which the log continues. Without space for one it can be opened all the same: closed
+ * segments are checkpointed, and the first entry waits for the space that gives. The last segment stays as it is.
+ */
+async function prepareNext(log: RecoveredLog, { spareFiles }: ContinueParts): Promise<Segment> {
+  const last = log.segments.at(-1);
+  try {
+    return await spareFiles.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
+  } catch (error) {
+    // What has been given up must not come back, and it does until the log has continued elsewhere.
+    if (!isNoSpace(error) || last === undefined || last.isEmpty || last.phase === 'discarded') throw error;
+    last.allocated(0);
+    return last;
+  }
 }
 
 /** Gives every spare file a spare's name: under a segment's it would later be taken for that segment, emptied. */
-async function renameSpares({ spares }: RecoveredLog, { directory }: ContinueParts): Promise<string[]> {
+async function renameSpares({ spares }: RecoveredLog, { reserve }: ContinueParts): Promise<string[]> {
   const names = new Set(spares);
   for (const name of spares) {
     const parsed = parseSegmentName(name);
     if (parsed === undefined || parsed.checkpointed) continue;
     const spare = checkpointedName(parsed.id);
-    await directory.rename(name, spare);
+    await reserve.rename(name, spare);
     names.delete(name);
     names.add(spare);
   }
@@ -52,8 +72,10 @@ async function renameSpares({ spares }: RecoveredLog, { directory }: ContinuePar
 
 /** Writes the link with which the log goes on. When it is durable everything recovered is proven durable too. */
 export function writeOpeningLink(
-  { encoder, nextId }: Rotation, log: RecoveredLog, flusher: Flusher, environment: Environment,
+  { encoder, nextId, takesLink }: Rotation, log: RecoveredLog, flusher: Flusher, environment: Environment,
 ): Promise<void> {
+  // The link of the segment that follows will say the same.
+  if (!takesLink) return Promise.resolve();
   const link = {
     previousSegmentId: log.segments.at(-1)?.segmentId ?? 0,
     previousEnd: log.end,
@@ -63,9 +85,9 @@ export function writeOpeningLink(
   return writeLink(encoder, link, environment, flusher);
 }
 
-/** A segment without entries always goes on: its successor could not have a name of its own. */
-function canGoOn(last: Segment, log: RecoveredLog, options: ResolvedOptions): boolean {
+/** A segment without entries always continues: its successor could not have a name of its own. */
+function canGoOn(last: Segment, log: RecoveredLog): boolean {
   if (!last.format.isWritten) return false;
   if (last.isEmpty) return true;
-  return last.phase !== 'discarded' && log.end + LINK_LENGTH <= options.preallocateBytes;
+  return last.phase !== 'discarded' && log.end + LINK_LENGTH <= last.capacity;
 }

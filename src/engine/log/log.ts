@@ -13,6 +13,7 @@ import type { Holds, IdRange } from '../checkpoint/holds.js';
 import type { Persisting } from '../checkpoint/persisting.js';
 import type { Lifecycle } from '../directory/lifecycle.js';
 import type { LogDirectory } from '../directory/log-directory.js';
+import type { Reserve } from '../directory/reserve.js';
 import type { SpareFiles } from '../directory/spare-files.js';
 import { Flusher } from '../flush/flusher.js';
 import { LiveSegments } from '../read/live-segments.js';
@@ -26,6 +27,7 @@ import { dropAfter } from './truncate.js';
 export interface LogFoundation {
   readonly lifecycle: Lifecycle;
   readonly directory: LogDirectory;
+  readonly reserve: Reserve;
   readonly options: ResolvedOptions;
   readonly environment: Environment;
   readonly spareFiles: SpareFiles;

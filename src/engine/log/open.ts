@@ -5,6 +5,7 @@ import { BlockPool } from '../../segment/block-pool.js';
 import { Holds } from '../checkpoint/holds.js';
 import { Lifecycle } from '../directory/lifecycle.js';
 import { LogDirectory } from '../directory/log-directory.js';
+import { Reserve } from '../directory/reserve.js';
 import { SpareFiles } from '../directory/spare-files.js';
 import { LogRecovery, type RecoveredLog, type RecoveryTarget } from '../recover/recovery.js';
 import type { Closable } from '../view/segment-files.js';
@@ -34,6 +35,8 @@ export async function openLog<Facade>(request: OpeningRequest, wrap: (log: Log) 
     const recovered = await new LogRecovery(foundation, request.target, foundation.holds, opened).run();
     const encoder = await openForWriting(recovered, foundation);
     opened.push(encoder.segment);
+    // After the segment, which needs the space more.
+    await foundation.reserve.keep();
     log = new Log(foundation, recovered, encoder);
     const facade = wrap(log);
     await log.start(recovered, startedAt);
@@ -49,12 +52,14 @@ export async function openLog<Facade>(request: OpeningRequest, wrap: (log: Log) 
 function lay({ directory: path, options, environment }: OpeningRequest): LogFoundation {
   const lifecycle = new Lifecycle();
   const directory = new LogDirectory(options.fileManager, path, lifecycle);
+  const reserve = new Reserve(directory, options.preallocateBytes);
   return {
     lifecycle,
     directory,
+    reserve,
     options,
     environment,
-    spareFiles: new SpareFiles(directory, lifecycle, options, environment),
+    spareFiles: new SpareFiles(directory, reserve, lifecycle, options, environment),
     holds: new Holds(directory, lifecycle),
     blocks: new BlockPool(options.bufferBytes, options.maxPendingBytes),
   };

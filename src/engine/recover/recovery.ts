@@ -7,9 +7,11 @@ import { provenEnd } from '../../segment/proof.js';
 import type { RecordScanner } from '../../segment/record-scanner.js';
 import type { RecoveredSegment, Segment } from '../../segment/segment.js';
 import type { LogDirectory } from '../directory/log-directory.js';
+import type { Reserve } from '../directory/reserve.js';
 import type { Holds } from '../checkpoint/holds.js';
 import { isWhole, linkSegments, openScanner, type LinkedSegment } from '../view/segment-chain.js';
 import { readSegmentFiles, type Closable } from '../view/segment-files.js';
+import { RoomMaker } from './room-maker.js';
 import { TailRewriter } from './tail-rewrite.js';
 
 /**
@@ -34,6 +36,7 @@ export interface RecoveryReport {
 
 export interface RecoveryParts {
   readonly directory: LogDirectory;
+  readonly reserve: Reserve;
   readonly options: ResolvedOptions;
 }
 
@@ -69,6 +72,7 @@ export interface RecoveredLog {
 /** Reads a log from its first live entry to its last. One use. */
 export class LogRecovery {
   readonly #directory: LogDirectory;
+  readonly #reserve: Reserve;
   readonly #options: ResolvedOptions;
   readonly #target: RecoveryTarget;
   readonly #holds: Holds;
@@ -82,9 +86,10 @@ export class LogRecovery {
    * Every file that is opened is added to `opened`, for the caller to close those that it does not continue to use.
    */
   constructor(
-    { directory, options }: RecoveryParts, target: RecoveryTarget, holds: Holds, opened: Closable[],
+    { directory, reserve, options }: RecoveryParts, target: RecoveryTarget, holds: Holds, opened: Closable[],
   ) {
     this.#directory = directory;
+    this.#reserve = reserve;
     this.#options = options;
     this.#target = target;
     this.#holds = holds;
@@ -93,10 +98,12 @@ export class LogRecovery {
 
   async run(): Promise<RecoveredLog> {
     this.#storedId = await this.#target.open();
-    const { fileManager } = this.#options;
+    const { fileManager, preallocateBytes } = this.#options;
     const files = await readSegmentFiles(fileManager, this.#directory.path, this.#opened);
-    const tail = new TailRewriter(this.#directory);
+    const room = new RoomMaker(this.#directory, this.#reserve, preallocateBytes);
+    const tail = new TailRewriter(this.#directory, this.#reserve, room);
     if (files.hasHolds) await this.#holds.load();
+    if (this.#directory.previousOwnerMayRun) await tail.renounceReserve();
     if (files.hasTailCopy) await tail.redo(files.segments);
     const { chain, unused } = await linkSegments(files, this.#options.bufferBytes);
     this.#totalBytes = await totalSize(chain);
@@ -104,6 +111,8 @@ export class LogRecovery {
     for (const [i, { segment }] of chain.slice(0, -1).entries()) {
       lastId = await this.#recoverClosed(segment, chain[i + 1].link, lastId);
     }
+    room.offerSpares([...files.spares, ...unused.map(({ name }) => name)]);
+    for (const { segment } of chain.slice(0, -1)) room.offerEnd(segment, segment.end);
     const last = chain.at(-1);
     const end = last === undefined ? EMPTY_LOG : await this.#recoverLast(last, tail, lastId);
     return {
@@ -113,7 +122,7 @@ export class LogRecovery {
       storedId: this.#storedId,
       segments: chain.map(({ segment }) => segment),
       goneId: chain.at(0)?.segment.idBefore ?? 0,
-      spares: [...files.spares, ...unused.map(({ name }) => name)],
+      spares: room.spares,
       aliases: files.aliases,
       entries: this.#entries,
       bytes: this.#bytesRead,

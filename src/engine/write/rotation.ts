@@ -107,7 +107,12 @@ export class Rotation {
 
   /** Whether an entry of `length` bytes can begin without the next segment. */
   fits(length: number): boolean {
-    return this.isEmpty || this.#encoder.offset + MARK_LENGTH + length <= this.#parts.options.preallocateBytes;
+    return this.isEmpty || this.#encoder.offset + MARK_LENGTH + length <= this.segment.capacity;
+  }
+
+  /** Whether the segment may end with a link: not if nothing more may be written to it. */
+  get takesLink(): boolean {
+    return this.segment.capacity > 0;
   }
 
   /** To be called between entries: closes the segment if it is full and its successor is ready. */

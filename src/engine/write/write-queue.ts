@@ -212,8 +212,8 @@ export class WriteQueue implements WriteSlot {
   }
 
   async #writeClosingLink(): Promise<void> {
-    const { encoder, nextId } = this.#rotation;
-    if (this.#lifecycle.failure !== undefined || encoder.endsWithLink) return;
+    const { encoder, nextId, takesLink } = this.#rotation;
+    if (this.#lifecycle.failure !== undefined || encoder.endsWithLink || !takesLink) return;
     // The link says that all before it is durable.
     await this.#flusher.sync();
     await writeLink(encoder, { ...endOf(encoder), lastId: nextId - 1 }, this.#parts.environment, this.#flusher);

@@ -5,8 +5,8 @@ export const FILES: readonly Mutation[] = [
   {
     name: 'the header of a new segment is not synced',
     file: 'engine/directory/spare-files.ts',
-    find: 'await this.#allocate(file); await file.sync();',
-    replace: 'await this.#allocate(file);',
+    find: 'await file.sync(); return allocated;',
+    replace: 'return allocated;',
     caughtBy: crashes('rotation'),
   },
   {

@@ -11,6 +11,7 @@ import { MODES } from './modes.js';
 import { READS } from './reads.js';
 import { RECOVERY } from './recovery.js';
 import { SNAPSHOTS } from './snapshots.js';
+import { SPACE } from './space.js';
 import { TOPICS } from './topics.js';
 import { TRUNCATION } from './truncation.js';
 import type { Mutation } from './mutation.js';
@@ -26,6 +27,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...MODES,
   ...FORMAT,
   ...RECOVERY,
+  ...SPACE,
   ...CHECKPOINTS,
   ...HOLDS,
   ...TRUNCATION,

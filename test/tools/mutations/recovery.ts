@@ -33,15 +33,15 @@ export const RECOVERY: readonly Mutation[] = [
   {
     name: "the name of the tail's copy is not synced",
     file: 'engine/recover/tail-rewrite.ts',
-    find: 'await copy.sync(); await this.#directory.sync();',
-    replace: 'await copy.sync();',
+    find: 'TAIL_FILE_NAME); await this.#directory.sync(); await this.#putBack(copy, tail, segment);',
+    replace: 'TAIL_FILE_NAME); await this.#putBack(copy, tail, segment);',
     caughtBy: crashes('reopening after power losses'),
   },
   {
     name: 'the rewritten tail is not synced',
     file: 'engine/recover/tail-rewrite.ts',
-    find: 'await file.sync();',
-    replace: '',
+    find: '[bytes], tail.offset + at); } await file.sync();',
+    replace: '[bytes], tail.offset + at); }',
     caughtBy: crashes('reopening after the process ended'),
   },
   {
@@ -54,22 +54,29 @@ export const RECOVERY: readonly Mutation[] = [
   {
     name: 'the copy of a tail is used although only the cache may have it',
     file: 'engine/recover/tail-rewrite.ts',
-    find: 'await this.#directory.sync(); await this.#putBack(fresh, tail, segment);',
-    replace: 'await this.#putBack(fresh, tail, segment);',
+    find: 'await this.#directory.sync(); await this.#putBack(copy, tail, segment); } else',
+    replace: 'await this.#putBack(copy, tail, segment); } else',
     caughtBy: named('crash/crash-twice', 'a tail is written over while only the cache knows its copy, which the process before could not sync'),
   },
   {
-    name: 'the second copy of a tail is not synced',
+    name: 'a copy that only the cache has, as version 0.1.0 could leave it, is put back without another',
     file: 'engine/recover/tail-rewrite.ts',
-    find: 'await fresh.sync();',
+    find: 'tail.isDurable && ',
     replace: '',
+    caughtBy: named('unit/recovery-rereads', 'a copy of the tail leaves the cache behind its check: it is not put over the tail (durable writes)'),
+  },
+  {
+    name: 'a copy gets its name before it is durable',
+    file: 'engine/recover/tail-rewrite.ts',
+    find: 'await copy.sync(); await this.#directory.rename(NEW_TAIL_FILE_NAME, TAIL_FILE_NAME);',
+    replace: 'await this.#directory.rename(NEW_TAIL_FILE_NAME, TAIL_FILE_NAME); await copy.sync();',
     caughtBy: named('crash/crash-twice', 'a tail is written over while only the cache knows its copy, which the process before could not sync'),
   },
   {
     name: 'the second copy of a tail may be written over the first',
     file: 'engine/recover/tail-rewrite.ts',
-    find: 'await this.#directory.removeIfThere(NEW_TAIL_FILE_NAME);',
-    replace: '',
+    find: 'await this.#directory.removeIfThere(NEW_TAIL_FILE_NAME); await this.#directory.use(TAIL_FILE_NAME',
+    replace: 'await this.#directory.use(TAIL_FILE_NAME',
     caughtBy: named('crash/crash-twice', 'a copy of a tail that has two names is written over, with nothing else left of the tail'),
   },
   {
@@ -82,9 +89,9 @@ export const RECOVERY: readonly Mutation[] = [
   {
     name: 'any copy of a tail is put back, whole or not',
     file: 'engine/recover/tail-rewrite.ts',
-    find: 'return computed === decodeTailCrc(stored) ? { ...tail, crc: computed } : undefined;',
-    replace: 'return { ...tail, crc: computed };',
-    caughtBy: crashes('reopening after power losses'),
+    find: 'if (computed !== decodeTailCrc(stored)) return undefined;',
+    replace: '',
+    caughtBy: named('unit/rare-faults', 'a copy of a tail that is not whole is written over the tail'),
   },
   {
     name: "the last segment's entries are shown before they are made durable",
