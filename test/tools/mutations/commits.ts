@@ -18,7 +18,7 @@ export const COMMITS: readonly Mutation[] = [
   },
   {
     name: 'a flush is written and not synced',
-    file: 'engine/flush/flusher.ts',
+    file: 'engine/flush/flush-writer.ts',
     find: 'if (isDurable) await file.sync();',
     replace: '',
     caughtBy: crashes('entries of several chunks'),
@@ -39,7 +39,7 @@ export const COMMITS: readonly Mutation[] = [
   },
   {
     name: 'a failed sync is tried again',
-    file: 'engine/flush/flusher.ts',
+    file: 'engine/flush/flush-writer.ts',
     find: 'await file.sync();',
     replace: 'await file.sync().catch(() => file.sync());',
     caughtBy: named('unit/failures-elsewhere-writing', 'a sync that fails once fails all commits from then on, and is not retried (memory)'),
@@ -47,15 +47,15 @@ export const COMMITS: readonly Mutation[] = [
   {
     name: 'two flushes are in flight at once',
     file: 'engine/flush/flusher.ts',
-    find: 'this.#isFlying = true;',
-    replace: '',
+    find: 'this.#flight = operation.then(',
+    replace: 'operation.then(',
     caughtBy: crashes('concurrent writers'),
   },
   {
     name: 'the newest segment is flushed before the one it follows',
     file: 'engine/flush/flusher.ts',
-    find: 'const buffer = this.#buffers[0];',
-    replace: 'const buffer = this.#buffers.at(-1);',
+    find: 'const encoder = this.#encoders[0];',
+    replace: 'const encoder = this.#encoders.at(-1);',
     caughtBy: RANDOM,
   },
   {

@@ -110,8 +110,8 @@ export const FILES: readonly Mutation[] = [
   {
     name: 'a flush begins although the lock has been lost',
     file: 'engine/flush/flusher.ts',
-    find: 'if (this.#isFlying || !this.#lifecycle.mayWrite()) return;',
-    replace: 'if (this.#isFlying || this.#lifecycle.failure !== undefined) return;',
+    find: 'if (this.#flight !== undefined || !this.#lifecycle.mayWrite()) return;',
+    replace: 'if (this.#flight !== undefined || this.#lifecycle.failure !== undefined) return;',
     caughtBy: named('matrix/fault-matrix-takeover', 'row 41: a log whose lock was lost unnoticed writes, syncs or renames once more (memory)'),
   },
   {

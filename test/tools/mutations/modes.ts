@@ -11,7 +11,7 @@ export const MODES: readonly Mutation[] = [
   },
   {
     name: 'a durable write is taken to cover what was written before it without a sync',
-    file: 'engine/flush/flusher.ts',
+    file: 'engine/flush/flush-writer.ts',
     find: 'isDurable && file.durableWrites && this.#unsynced === undefined',
     replace: 'isDurable && file.durableWrites',
     caughtBy: RANDOM,
@@ -19,8 +19,8 @@ export const MODES: readonly Mutation[] = [
   {
     name: 'sync is forgotten beside a flush that is in flight',
     file: 'engine/flush/flusher.ts',
-    find: 'if (this.#nextBuffer() !== undefined || this.#syncWanted) this.request();',
-    replace: 'if (this.#nextBuffer() !== undefined) this.request();',
+    find: 'if (this.#nextEncoder() !== undefined || this.#syncWanted) this.request();',
+    replace: 'if (this.#nextEncoder() !== undefined) this.request();',
     caughtBy: named('crash/crash-interplay', 'sync beside a flush in flight, which need not be durable, is forgotten'),
   },
   {
@@ -32,16 +32,16 @@ export const MODES: readonly Mutation[] = [
   },
   {
     name: 'the interval ends with the first durable commit',
-    file: 'engine/flush/flusher.ts',
-    find: 'this.#cancelTimer?.(); this.#cancelTimer = undefined; this.durableId',
-    replace: 'this.#cancelTimer?.(); this.durableId',
+    file: 'engine/flush/sync-timer.ts',
+    find: 'this.#cancel?.(); this.#cancel = undefined;',
+    replace: 'this.#cancel?.();',
     caughtBy: named('crash/crash-interplay', 'the interval begins no more after a durable commit has ended it early'),
   },
   {
     name: 'no interval begins',
     file: 'engine/flush/flusher.ts',
-    find: 'this.#unsynced = written; this.#startTimer();',
-    replace: 'this.#unsynced = written;',
+    find: 'this.#writer.written(flush); this.#timer.start();',
+    replace: 'this.#writer.written(flush);',
     caughtBy: named('unit/durability-modes', "with sync 'interval' everything is durable when the interval is over, and no timer runs without need"),
   },
   {
@@ -54,20 +54,20 @@ export const MODES: readonly Mutation[] = [
   {
     name: 'the next segment is written before the one it vouches for is durable',
     file: 'engine/flush/flusher.ts',
-    find: 'const isLeftBehind = unsynced !== undefined && buffer !== undefined && buffer.segment !== unsynced.segment;',
+    find: 'const isLeftBehind = unsynced !== undefined && encoder !== undefined && encoder.segment !== unsynced.segment;',
     replace: 'const isLeftBehind = false;',
     caughtBy: named('unit/durability-modes', 'a closed segment is durable before the next one says so (memory)'),
   },
   {
     name: 'reading what nobody has synced causes no sync',
     file: 'engine/flush/flusher.ts',
-    find: 'const reached = this.durableId.placeReached(segment, offset); this.#wantSync();',
-    replace: 'const reached = this.durableId.placeReached(segment, offset);',
+    find: 'const reached = this.durableId.placeReached(segment, offset, signal); this.#wantSync();',
+    replace: 'const reached = this.durableId.placeReached(segment, offset, signal);',
     caughtBy: named('unit/durability-modes', 'readAt makes an entry durable that nobody has synced, and waits for it'),
   },
   {
     name: 'a blocking flush leaves out the length of a chunk that was flushed before',
-    file: 'engine/flush/flusher.ts',
+    file: 'engine/flush/flush-writer.ts',
     find: 'if (flush.patch !== undefined) writeFullyBlocking(file, [flush.patch.bytes], flush.patch.offset);',
     replace: '',
     caughtBy: named('unit/blocking-flush', 'a chunk whose length was not known when its beginning was flushed on the calling thread stays without it'),
