@@ -2,7 +2,7 @@ import { forOneLoop, Serial } from '../base/async.js';
 import { assertInternal } from '../base/assert.js';
 import { show } from '../base/bytes.js';
 import { toWalError, WalError } from '../base/errors.js';
-import { assertId, type EntryId } from '../model/entry.js';
+import { assertFrom, type EntryId } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
 import { resolveOptions, signalOf } from '../model/options.js';
 import type { FileManager } from '../files/file-manager.js';
@@ -10,8 +10,9 @@ import { ViewedChunks } from '../engine/read/viewed-chunks.js';
 import { viewLog, type LogView, type ViewOptions } from '../engine/view/log-view.js';
 import { openScanner } from '../engine/view/segment-chain.js';
 import { findClosedEnd, findLastEnd, type SegmentEnd } from '../engine/view/segment-end.js';
+import { findEntryStart } from '../segment/entry-start.js';
 import { damaged, Entry } from '../segment/segment-reader.js';
-import type { RecordScanner } from '../segment/record-scanner.js';
+import type { RecordScanner, ScanStart } from '../segment/record-scanner.js';
 import type { RecoveredSegment, Segment } from '../segment/segment.js';
 import { ChunkReader } from './chunk-reader.js';
 
@@ -46,8 +47,8 @@ export interface ReadOnlyOptions {
  * await reader.close();
  */
 export interface ReadOptions {
-  /** The first entry id wanted. Default: the oldest there is. */
-  from?: EntryId;
+  /** The first entry id wanted, or the position of an entry's first chunk. Default: the oldest there is. */
+  from?: EntryId | LogPosition;
   /** Ends the reading with its reason. */
   signal?: AbortSignal;
 }
@@ -164,6 +165,9 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
    * Every whole entry in id order, as the LogManager gets it. An entry can be read until the next one is asked for. One
    * loop can go through what this returns; a second is a TypeError.
    *
+   * It can begin with an entry whose first chunk's position is known, without reading what comes before it, and throws
+   * `WAL_NO_ENTRY` if that is the position of another chunk.
+   *
    * Throws `WAL_POSITION_GONE` if entries from `from` on have been checkpointed, or are while this reads; `WAL_CORRUPT`
    * at damage, once the entries before it have been given; `WAL_CLOSED`; the signal's reason.
    *
@@ -185,22 +189,27 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   async *#read(options: ReadOptions, only?: number): AsyncGenerator<Entry, void, void> {
     const signal = signalOf(options, { from: undefined });
     const { from } = options;
-    if (from !== undefined) assertId('from', from);
+    assertFrom(from);
     this.#assertOpen();
     const view = this.#view;
     const { segments } = view;
+    const infos = this.#segments;
+    const first = from instanceof LogPosition ? this.#chunks.segmentAt(from).segmentId : 0;
+    const fromId = typeof from === 'number' ? from : 0;
     for (const { segment } of segments) segment.pin();
     try {
       assertNotGone(from, segments.at(0)?.segment);
       for (let i = 0; i < segments.length; i++) {
-        if (only !== undefined && segments[i].segment.segmentId !== only) continue;
-        const isWanted = from === undefined || (segments[i + 1]?.link?.lastId ?? from) >= from;
-        if (!isWanted) continue;
-        const { scanner, end, damage } = await this.#openSegment(i, view);
+        const { segment, segment: { segmentId } } = segments[i];
+        if (segmentId < first || (only !== undefined && segmentId !== only)) continue;
+        if ((segments[i + 1]?.link?.lastId ?? fromId) < fromId) continue;
+        const isFirst = from instanceof LogPosition && segmentId === first;
+        const start = isFirst ? await findEntryStart(segment, from.offset, infos[i].end) : undefined;
+        const { scanner, end, damage } = await this.#openSegment(i, view, start);
         for (let step = scanner.step(); step !== 'end'; step = scanner.step()) {
           signal?.throwIfAborted();
           if (step === 'more') await scanner.fill();
-          else if (from === undefined || scanner.entry.id >= from) yield new Entry(scanner, scanner.entry);
+          else if (scanner.entry.id >= fromId) yield new Entry(scanner, scanner.entry);
         }
         if (scanner.end !== end) throw damaged(scanner.segment, scanner.end, scanner.lastId);
         if (damage !== undefined) this.#report(damage);
@@ -310,8 +319,13 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
     await this.close();
   }
 
-  /** Begins to read a segment whose whole entries end at `end`, which is not where they ended once if it is damaged. */
-  async #openSegment(index: number, { segments, last }: LogView): Promise<SegmentEnd & { scanner: RecordScanner }> {
+  /**
+   * Begins to read a segment, at `start`, whose whole entries end at `end`, which is not where they ended once if it is
+   * damaged.
+   */
+  async #openSegment(
+    index: number, { segments, last }: LogView, start: ScanStart | undefined,
+  ): Promise<SegmentEnd & { scanner: RecordScanner }> {
     const { segment } = segments[index];
     const { bufferBytes } = this.#options;
     // Where segments are missing, the next one is not the successor.
@@ -320,8 +334,8 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
     // Where it ends is settled first, so that nothing is shown of a batch that is not whole.
     const found = index === segments.length - 1 ? last
       : next === undefined ? await findLastEnd(segment, bufferBytes)
-        : await findClosedEnd(segment, next, bufferBytes);
-    return { ...found, scanner: await openScanner(segment, bufferBytes, found.end) };
+        : await findClosedEnd(segment, next, bufferBytes, start);
+    return { ...found, scanner: await openScanner(segment, bufferBytes, found.end, undefined, start) };
   }
 
   #report(damage: WalError): void {
@@ -351,8 +365,8 @@ function describe({ segments, last }: LogView): SegmentInfo[] {
   });
 }
 
-function assertNotGone(from: EntryId | undefined, oldest: Segment | undefined): void {
-  if (from === undefined || oldest === undefined || from > oldest.idBefore) return;
+function assertNotGone(from: unknown, oldest: Segment | undefined): void {
+  if (typeof from !== 'number' || oldest === undefined || from > oldest.idBefore) return;
   const message = `entries up to ${oldest.idBefore} have been checkpointed, and ${from} is among them`;
   throw new WalError('WAL_POSITION_GONE', message, { segmentId: oldest.segmentId });
 }

@@ -4,7 +4,7 @@ import { forOneLoop } from '../base/async.js';
 import { commitChannel, publish, recoverChannel, traced } from '../base/channels.js';
 import { systemEnvironment, type Environment } from '../base/environment.js';
 import { show } from '../base/bytes.js';
-import { assertId, futureError, entryData, entryDataLength } from '../model/entry.js';
+import { assertFrom, assertId, futureError, entryData, entryDataLength } from '../model/entry.js';
 import type { ChunkData, CommitOptions, CommittedEntry, EntryId } from '../model/entry.js';
 import type { LogPosition } from '../model/log-position.js';
 import { absolutePath } from '../model/absolute-path.js';
@@ -58,8 +58,11 @@ export type LogManager = LogManagerOf<WriteAheadLog>;
  * console.log((await next).value?.id); // 1
  */
 export interface EntriesOptions {
-  /** The id to begin with; if it was skipped, the next one. Default: the oldest entry that is still there. */
-  readonly from?: EntryId;
+  /**
+   * The id to begin with; if it was skipped, the next one. Or the position of an entry's first chunk, which is found
+   * without reading what comes before it. Default: the oldest entry that is still there.
+   */
+  readonly from?: EntryId | LogPosition;
   /** Whether to wait for entries to come. Default: false. */
   readonly follow?: boolean;
   /** Ends the iteration with its reason. */
@@ -235,7 +238,9 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * `hold`. An entry can be read until the next one is requested. Only one loop can iterate over what this returns; a
    * second one throws a TypeError.
    *
-   * Throws `WAL_OUT_OF_RANGE` if no entry has the id `from` yet and `follow` is not set. Reading rejects with
+   * Throws `WAL_OUT_OF_RANGE` if no entry has the id `from` yet and `follow` is not set. For a position, reading
+   * rejects as `readAt` does; with `WAL_NO_ENTRY` if the chunk there is not the first of its entry; with
+   * `WAL_NOT_DURABLE` if the entry is not durable yet and `follow` is not set. It also rejects with
    * `WAL_POSITION_GONE` if the next entry has already been checkpointed, or if an entry that was read has been
    * truncated; with `WAL_CORRUPT`, `WAL_FAILED`, or the signal's reason. A shutdown ends a follower's iteration.
    *
@@ -248,16 +253,17 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   entries(options: EntriesOptions = {}): AsyncIterableIterator<Entry> {
     const signal = signalOf(options, { from: undefined, follow: undefined });
     const { from, follow = false } = options;
-    if (from !== undefined) assertId('from', from);
+    assertFrom(from);
     if (typeof follow !== 'boolean') throw new TypeError(`follow must be a boolean, not ${show(follow)}`);
     const parts = {
       segments: this.#log.segments,
+      chunks: this.#chunks,
       durableId: this.#log.flusher.durableId,
       blockBytes: this.#log.options.bufferBytes,
       closed: () => this.#log.lifecycle.refusal,
     };
     const { nextId } = this.#log.rotation;
-    if (from !== undefined && from > nextId && !follow) throw futureError('from', from, nextId);
+    if (typeof from === 'number' && from > nextId && !follow) throw futureError('from', from, nextId);
     return forOneLoop(new EntryIterator(parts, from, follow, signal), 'entries()');
   }
 

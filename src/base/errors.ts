@@ -26,6 +26,8 @@ export type WalErrorCode =
   | 'WAL_POSITION_GONE'
   /** The entry at this position is not durable yet. */
   | 'WAL_NOT_DURABLE'
+  /** No entry begins at this position: the chunk there is a later one of its entry. */
+  | 'WAL_NO_ENTRY'
   /** An entry id that has not been given out yet. */
   | 'WAL_OUT_OF_RANGE'
   /** A hold wants entries that were to be dropped. */

@@ -1,6 +1,6 @@
 import { show } from '../base/bytes.js';
 import { WalError } from '../base/errors.js';
-import type { LogPosition } from './log-position.js';
+import { LogPosition } from './log-position.js';
 import { entryLength, MAX_CHUNK_LENGTH } from '../format/segment-format.js';
 
 /**
@@ -106,6 +106,13 @@ export function entryDataLength(data: EntryData): number {
 export function assertId(name: string, id: unknown): void {
   if (typeof id !== 'number') throw new TypeError(`${name} must be a number, not ${show(id)}`);
   if (!Number.isSafeInteger(id) || id < 0) throw new RangeError(`${name} must be an integer from 0, not ${id}`);
+}
+
+/** Throws a TypeError or RangeError for what no iteration can begin with. */
+export function assertFrom(from: unknown): asserts from is EntryId | LogPosition | undefined {
+  if (from === undefined || from instanceof LogPosition) return;
+  if (typeof from !== 'number') throw new TypeError(`from must be an entry id or a LogPosition, not ${show(from)}`);
+  assertId('from', from);
 }
 
 /** For an id that no entry has yet, nor the next one will have. */

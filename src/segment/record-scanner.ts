@@ -11,11 +11,22 @@ export interface EntryExtent {
   readonly end: number;
 }
 
+/** Where a scan begins in the middle of a segment: at an entry's record. */
+export interface ScanStart {
+  readonly at: number;
+  /** The chain that the entry continues. */
+  readonly chain: number;
+  /** The highest id that may come before it. */
+  readonly lastId: number;
+}
+
 export interface ScanOptions {
   /** How many bytes are read at once. An entry of up to half of this is in memory when it is found. */
   readonly blockBytes: number;
   /** Where the segment is known to end, after a committed entry; otherwise it ends where its records do. */
   readonly end?: number;
+  /** Default: the segment's beginning. */
+  readonly start?: ScanStart;
   onBytesRead?(count: number): void;
 }
 
@@ -60,29 +71,32 @@ export class RecordScanner {
   /** The entry that has begun, and the chunk in it. */
   readonly #open = { start: 0, id: 0, chain: 0, chunkLeft: 0, chunkCrc: 0 };
 
-  private constructor(segment: Segment, window: RecordWindow, { end }: ScanOptions) {
+  private constructor(segment: Segment, window: RecordWindow, { end, start }: ScanOptions) {
     this.segment = segment;
     this.#window = window;
     this.#isBounded = end !== undefined;
-    this.#at = segment.start;
-    this.end = segment.start;
-    this.durableUpTo = segment.start;
-    this.lastId = segment.idBefore;
-    this.#last = { id: segment.idBefore, chain: 0, isInBatch: false };
+    const { at, chain, lastId } = start ?? { at: segment.start, chain: 0, lastId: segment.idBefore };
+    this.#at = this.end = this.durableUpTo = at;
+    this.chain = chain;
+    this.lastId = lastId;
+    this.#last = { id: lastId, chain, isInBatch: false };
   }
 
   /** Opens a scanner on `segment` and reads its first link. Read errors are errors, never the end of the log. */
   static async open(segment: Segment, options: ScanOptions): Promise<RecordScanner> {
     const limit = options.end ?? (await segment.size());
-    const window = new RecordWindow(segment, options.blockBytes, limit, options.onBytesRead?.bind(options));
+    const window = new RecordWindow(
+      segment, options.blockBytes, options.start?.at ?? segment.start, limit, options.onBytesRead?.bind(options),
+    );
     const scanner = new RecordScanner(segment, window, options);
-    if (segment.format.isLinked) await scanner.#readFirstLink();
+    if (segment.format.isLinked && options.start === undefined) await scanner.#readFirstLink();
     return scanner;
   }
 
   /** Opens a scanner on what is durable of `segment` now. */
-  static openDurable(segment: Segment, blockBytes: number): Promise<RecordScanner> {
-    return RecordScanner.open(segment, { blockBytes, end: segment.durableEnd });
+  static openDurable(segment: Segment, blockBytes: number, start?: ScanStart): Promise<RecordScanner> {
+    const { durableEnd: end } = segment;
+    return RecordScanner.open(segment, { blockBytes, end, ...(start === undefined ? {} : { start }) });
   }
 
   /** The segment has grown, or is now known to reach, up to `end`, after a committed entry. */

@@ -32,12 +32,14 @@ export class RecordWindow {
   #ahead: Promise<Block> | undefined;
   #isFilling = false;
 
-  constructor(segment: Segment, blockBytes: number, limit: number, onBytesRead?: (count: number) => void) {
+  constructor(
+    segment: Segment, blockBytes: number, start: number, limit: number, onBytesRead?: (count: number) => void,
+  ) {
     this.#segment = segment;
     this.#blockBytes = blockBytes;
     this.#onBytesRead = onBytesRead;
     this.marginBytes = blockBytes >> 1;
-    this.start = this.end = segment.start;
+    this.start = this.end = start;
     this.limit = limit;
   }
 

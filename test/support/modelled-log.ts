@@ -167,6 +167,20 @@ export class ModelledLog {
     }));
   }
 
+  /** The same from the position of an entry in the middle of those that are there. */
+  async iterateFromMiddle(): Promise<Outcome> {
+    const log = this.#open();
+    const known = this.model.knownChunks().filter((chunk) => !this.model.mayBeGone(chunk));
+    const middle = known[known.length >> 1];
+    const first = known.find(({ ordinal }) => ordinal === middle?.ordinal);
+    if (first?.entryId === undefined) return 'ok';
+    const { entryId, position } = first;
+    const before = this.model.attempts.length;
+    return this.#outcome('entries()', this.#show(log.entries({ from: position }), entryId).then((last) => {
+      this.model.iteratedAll(entryId, last, before);
+    }));
+  }
+
   /** Follows the log from here on, as long as it is open. */
   follow(): void {
     const entries = this.#open().entries({ from: this.#open().durableId + 1, follow: true });

@@ -86,7 +86,9 @@ export class Scenario {
       case 'hold': return void (await log.hold(false));
       case 'advance the hold': return void (await log.hold(true));
       case 'release the hold': return void (await log.releaseHold());
-      case 'iterate': return void (await log.iterate());
+      case 'iterate':
+        await log.iterate();
+        return void (await log.iterateFromMiddle());
       case 'follow': return log.follow();
       case 'append the same':
         for (let i = 0; i < step.count; i++) log.appendLater([new Uint8Array(step.length).fill(step.length)]);

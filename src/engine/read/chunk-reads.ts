@@ -42,14 +42,14 @@ export abstract class ChunkReads {
   protected abstract shownEnd(segment: Segment): number;
 
   /** Why a chunk that is there is not shown yet. */
-  protected abstract notShown(position: LogPosition): WalError;
+  abstract notShown(position: LogPosition): WalError;
 
   /** Resolves when the chunk at `offset` may be shown, rejects if that can no longer happen. */
-  protected abstract whenShown(segment: Segment, offset: number, signal?: AbortSignal): Promise<void>;
+  abstract whenShown(segment: Segment, offset: number, signal?: AbortSignal): Promise<void>;
 
   /** Opens a chunk to be streamed, once it may be shown. */
   async open(position: LogPosition): Promise<OpenChunk> {
-    const segment = this.#segmentAt(position);
+    const segment = this.segmentAt(position);
     segment.pin();
     try {
       const { offset } = position;
@@ -63,7 +63,7 @@ export abstract class ChunkReads {
 
   /** The data of a chunk, on the calling thread. No pin is needed: nothing else runs before it is read. */
   readSync(position: LogPosition): Uint8Array {
-    const segment = this.#segmentAt(position);
+    const segment = this.segmentAt(position);
     const shownEnd = this.shownEnd(segment);
     if (position.offset >= shownEnd) throw this.notShown(position);
     return readChunkSync(segment, position.offset, shownEnd);
@@ -82,7 +82,7 @@ export abstract class ChunkReads {
   }
 
   async #read(position: LogPosition, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    const segment = this.#segmentAt(position);
+    const segment = this.segmentAt(position);
     const { offset } = position;
     segment.pin();
     try {
@@ -114,7 +114,7 @@ export abstract class ChunkReads {
     positions: readonly LogPosition[], signal: AbortSignal | undefined, take: (index: number, data: Uint8Array) => void,
   ): Promise<void> {
     const wanted = positions.map((position, i) => {
-      return { segment: this.#segmentAt(position), offset: position.offset, take: (data: Uint8Array) => take(i, data) };
+      return { segment: this.segmentAt(position), offset: position.offset, take: (data: Uint8Array) => take(i, data) };
     });
     const segments = new Set(wanted.map(({ segment }) => segment));
     for (const segment of segments) segment.pin();
@@ -133,8 +133,8 @@ export abstract class ChunkReads {
     }
   }
 
-  /** The segment in which a chunk may begin at `position`. */
-  #segmentAt(position: LogPosition): Segment {
+  /** The segment in which a chunk may begin at `position`, shown or not. Throws if there is none. */
+  segmentAt(position: LogPosition): Segment {
     assertPosition(position);
     const { segmentId, offset } = position;
     const segment = this.segment(segmentId);

@@ -2,14 +2,18 @@ import { offAbort, onAbort } from '../../base/abort.js';
 import { Serial } from '../../base/async.js';
 import { WalError } from '../../base/errors.js';
 import type { EntryId } from '../../model/entry.js';
+import type { LogPosition } from '../../model/log-position.js';
+import { findEntryStart } from '../../segment/entry-start.js';
 import { damaged, Entry } from '../../segment/segment-reader.js';
 import { RecordScanner } from '../../segment/record-scanner.js';
 import type { Segment } from '../../segment/segment.js';
 import type { DurableMark } from '../flush/durable-mark.js';
+import type { LiveChunks } from './live-chunks.js';
 import type { LiveSegments } from './live-segments.js';
 
 export interface EntryIteratorParts {
   readonly segments: LiveSegments;
+  readonly chunks: LiveChunks;
   readonly durableId: DurableMark;
   readonly blockBytes: number;
   /** Why nothing can be read any more, if so. */
@@ -32,17 +36,23 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
   #waiting = 0;
   /** The id of the next entry, or below it if ids were skipped. */
   #next: EntryId;
+  /** Where the first entry begins, until it has been shown. */
+  #from: LogPosition | undefined;
   #segment: Segment | undefined;
   #scanner: RecordScanner | undefined;
   #lastShown: EntryId = 0;
   #cutsSeen: number;
   #isDone = false;
 
-  constructor(parts: EntryIteratorParts, from: EntryId | undefined, follow: boolean, signal: AbortSignal | undefined) {
+  constructor(
+    parts: EntryIteratorParts, from: EntryId | LogPosition | undefined, follow: boolean,
+    signal: AbortSignal | undefined,
+  ) {
     this.#parts = parts;
     this.#isFollowing = follow;
     this.#signal = signal;
-    this.#next = from ?? OLDEST;
+    this.#next = typeof from === 'number' ? from : OLDEST;
+    this.#from = typeof from === 'number' ? undefined : from;
     this.#cutsSeen = parts.segments.cuts.length;
     onAbort(signal, this.#onAbort);
   }
@@ -137,10 +147,12 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
     if (scanner.entry.id < this.#next) return undefined;
     this.#lastShown = scanner.entry.id;
     this.#next = scanner.entry.id + 1;
+    this.#from = undefined;
     return new Entry(scanner, scanner.entry);
   }
 
   async #openSegment(): Promise<RecordScanner> {
+    if (this.#from !== undefined) return this.#openAt(this.#from);
     const { segments } = this.#parts;
     // Not before now: the oldest entry may have gone since somebody asked for it.
     if (this.#next === OLDEST) this.#next = segments.goneId + 1;
@@ -149,6 +161,19 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
     segment.pin();
     this.#segment = segment;
     this.#scanner = await RecordScanner.openDurable(segment, this.#parts.blockBytes);
+    return this.#scanner;
+  }
+
+  async #openAt(position: LogPosition): Promise<RecordScanner> {
+    const { chunks, blockBytes } = this.#parts;
+    const segment = chunks.segmentAt(position);
+    const isShown = position.offset < segment.durableEnd;
+    if (!isShown && !this.#isFollowing) throw chunks.notShown(position);
+    segment.pin();
+    this.#segment = segment;
+    if (!isShown) await chunks.whenShown(segment, position.offset, this.#abort.signal);
+    const start = await findEntryStart(segment, position.offset, segment.durableEnd);
+    this.#scanner = await RecordScanner.openDurable(segment, blockBytes, start);
     return this.#scanner;
   }
 

@@ -38,7 +38,7 @@ export class LiveChunks extends ChunkReads {
     return segment.durableEnd;
   }
 
-  protected notShown({ segmentId, offset }: LogPosition): WalError {
+  notShown({ segmentId, offset }: LogPosition): WalError {
     // What a failed log has not made durable will never be.
     const { failure } = this.#lifecycle;
     if (failure !== undefined) return failure;
@@ -46,7 +46,7 @@ export class LiveChunks extends ChunkReads {
     return new WalError('WAL_NOT_DURABLE', message, { segmentId, offset });
   }
 
-  protected whenShown(segment: Segment, offset: number, signal?: AbortSignal): Promise<void> {
+  whenShown(segment: Segment, offset: number, signal?: AbortSignal): Promise<void> {
     return this.#flusher.whenDurable(segment, offset, signal);
   }
 }

@@ -32,11 +32,11 @@ export class ViewedChunks extends ChunkReads {
     return this.end(segment);
   }
 
-  protected notShown(): WalError {
+  notShown(): WalError {
     assert(false, 'all that a view has is shown');
   }
 
-  protected async whenShown(): Promise<void> {
+  async whenShown(): Promise<void> {
     assert(false, 'all that a view has is shown');
   }
 }

@@ -3,19 +3,20 @@ import { segmentName } from '../../format/file-names.js';
 import { decodeLink, LINK_LENGTH, type Link } from '../../format/segment-format.js';
 import { readFully } from '../../files/transfer.js';
 import { provenEnd } from '../../segment/proof.js';
-import { RecordScanner } from '../../segment/record-scanner.js';
+import { RecordScanner, type ScanStart } from '../../segment/record-scanner.js';
 import { damaged } from '../../segment/segment-reader.js';
 import type { Segment } from '../../segment/segment.js';
 import type { SegmentFiles } from './segment-files.js';
 
-/** Begins to read a segment. `end` is where it is known to end. */
+/** Begins to read a segment, from `start` on. `end` is where it is known to end. */
 export function openScanner(
-  segment: Segment, blockBytes: number, end?: number, onBytesRead?: (count: number) => void,
+  segment: Segment, blockBytes: number, end?: number, onBytesRead?: (count: number) => void, start?: ScanStart,
 ): Promise<RecordScanner> {
   return RecordScanner.open(segment, {
     blockBytes,
     ...(end === undefined ? {} : { end }),
     ...(onBytesRead === undefined ? {} : { onBytesRead }),
+    ...(start === undefined ? {} : { start }),
   });
 }
 

@@ -3,7 +3,7 @@ import type { EntryId } from '../../model/entry.js';
 import type { Link } from '../../format/segment-format.js';
 import { damaged } from '../../segment/segment-reader.js';
 import { provenEnd } from '../../segment/proof.js';
-import type { EntryExtent, RecordScanner } from '../../segment/record-scanner.js';
+import type { EntryExtent, RecordScanner, ScanStart } from '../../segment/record-scanner.js';
 import type { Segment } from '../../segment/segment.js';
 import { isWhole, openScanner } from './segment-chain.js';
 
@@ -20,13 +20,15 @@ export interface SegmentEnd {
   readonly damage: WalError | undefined;
 }
 
-/** Reads a segment whose successor's link is `next`. */
-export async function findClosedEnd(segment: Segment, next: Link, blockBytes: number): Promise<SegmentEnd> {
-  const bounded = await openScanner(segment, blockBytes, next.previousEnd);
+/** Reads a segment whose successor's link is `next`, from `start` on. */
+export async function findClosedEnd(
+  segment: Segment, next: Link, blockBytes: number, start?: ScanStart,
+): Promise<SegmentEnd> {
+  const bounded = await openScanner(segment, blockBytes, next.previousEnd, undefined, start);
   const found = await walk(bounded);
   if (isWhole(bounded, next)) return { ...found, provenId: found.lastId, tornBytes: 0 };
   // Within bounds the end of a batch counts as there. It is not if the damage comes before it.
-  return withDamage(await walk(await openScanner(segment, blockBytes)), segment);
+  return withDamage(await walk(await openScanner(segment, blockBytes, undefined, undefined, start)), segment);
 }
 
 /** Reads a segment that has no successor. Somebody may be writing to it meanwhile. */

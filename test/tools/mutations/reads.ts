@@ -36,6 +36,25 @@ export const READS: readonly Mutation[] = [
     caughtBy: named('unit/random-reads', 'a read-only log answers from a file that another process has used again (memory)'),
   },
   {
+    name: 'a mark before an entry is taken for the chain that it continues',
+    file: 'segment/entry-start.ts',
+    find: 'const chain = format.decodeChunkCrc(bytes, beforeMarks(at)',
+    replace: 'const chain = format.decodeChunkCrc(bytes, at',
+    caughtBy: named('unit/entries-from-position', 'an iteration cannot begin with the position of some entry, or misses what follows it (memory)'),
+  },
+  {
+    name: 'an iteration begins in the middle of an entry',
+    file: 'segment/entry-start.ts',
+    find: 'bytes[at - from] !== format.ENTRY_MARKER',
+    replace: 'false',
+    also: [{
+      file: 'segment/entry-start.ts',
+      find: 'if (id <= segment.idBefore || id >= Number.MAX_SAFE_INTEGER)',
+      replace: 'if (false)',
+    }],
+    caughtBy: named('unit/entries-from-position', 'a position that is none is begun with, or shows an entry that is not there (memory)'),
+  },
+  {
     name: 'memory that was given to a reader is read into again',
     file: 'segment/whole-chunk.ts',
     find: 'const copy = Buffer.from(data);',
