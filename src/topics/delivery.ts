@@ -349,6 +349,7 @@ class SlotLease implements Lease {
 
   assertHeld(isEnding = true): Slot {
     const { id, state, attempt } = this.#slot;
+    if (this.delivery.takers.closed !== undefined && state === 'gone') throw this.delivery.takers.closed;
     const details = { topic: this.#topic, id };
     if (this.#isAcknowledged && (state === 'ending' || state === 'ended' || state === 'gone')) {
       throw new TopicsError('TOPICS_ALREADY_ACKNOWLEDGED', `message ${id} was acknowledged before`, details);

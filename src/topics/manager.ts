@@ -18,7 +18,7 @@ export class TopicsManager implements LogManager {
   readonly #files: TopicFiles;
   readonly #registry: Registry;
   readonly #opened = deferred<Core>();
-  #stored: Promise<Stored> | undefined;
+  #stored = NOTHING;
   #lastId: EntryId = 0;
 
   constructor(files: TopicFiles, registry: Registry) {
@@ -38,17 +38,31 @@ export class TopicsManager implements LogManager {
     throw new TypeError(`this is not a log of topics: its segments say ${found}`);
   }
 
-  /** What the state file says. Only when the directory is owned: another process may replace it until then. */
-  load(): Promise<Stored> {
-    this.#stored ??= this.#load();
+  /** What the state file says. */
+  get stored(): Stored {
     return this.#stored;
   }
 
+  /** Reads the state file and opens the runs. The log then leaves out what is in them. */
+  async open(): Promise<EntryId> {
+    const bytes = await this.#files.readState();
+    if (bytes === undefined) return 0;
+    this.#stored = decodeState(bytes, 'topics-state', this.#registry);
+    const runs = [];
+    try {
+      for (const number of this.#stored.runs) runs.push(await this.#files.openRun(number));
+    } catch (error) {
+      for (const run of runs) await run.close();
+      throw error;
+    }
+    this.#registry.runs.replace(runs);
+    return this.#stored.checkpointedId;
+  }
+
   async recover(entry: Entry): Promise<void> {
-    const stored = await this.load();
+    const stored = this.#stored;
     this.#assertFirst(entry.id, stored);
     this.#lastId = entry.id;
-    if (entry.id <= stored.checkpointedId) return;
     const { value: chunk } = await entry[Symbol.asyncIterator]().next();
     if (chunk === undefined) throw new WalError('WAL_CORRUPT', `entry ${entry.id} was not written by topics`);
     const bytes = asBuffer(await chunk.readAll());
@@ -77,20 +91,5 @@ export class TopicsManager implements LogManager {
     if (this.#lastId > 0 || id <= checkpointedId + 1) return;
     const message = `the first entry is ${id}, but topics-state is missing or older: it ends with ${checkpointedId}`;
     throw new WalError('WAL_CORRUPT', message);
-  }
-
-  async #load(): Promise<Stored> {
-    const bytes = await this.#files.readState();
-    if (bytes === undefined) return NOTHING;
-    const stored = decodeState(bytes, 'topics-state', this.#registry);
-    const runs = [];
-    try {
-      for (const number of stored.runs) runs.push(await this.#files.openRun(number));
-    } catch (error) {
-      for (const run of runs) await run.close();
-      throw error;
-    }
-    this.#registry.runs.replace(runs);
-    return stored;
   }
 }

@@ -15,9 +15,9 @@ export interface MessageSources {
 
 /** Read from a run in one call. */
 const BLOCK_BYTES = 256 * 1024;
-/** Read from the log side by side. */
-const SIDE_BY_SIDE = 64;
+/** How many messages are read at once, and how far apart in the log. */
 const MAX_AT_ONCE = 1024;
+const MAX_SPREAD_BYTES = 1024 * 1024;
 
 /** Goes through the messages of a topic, from the runs into the log. */
 export class TopicReader {
@@ -100,29 +100,30 @@ export class TopicReader {
 
   async #readLog(): Promise<readonly StoredMessage[]> {
     const { live } = this.#sources.registry;
-    const reads: Promise<StoredMessage>[] = [];
-    for (let id = this.#firstLive(); id !== 0 && reads.length < SIDE_BY_SIDE; id = live.next(id)) {
-      const position = live.position(id);
-      if (position !== undefined) reads.push(this.#readAt(id, position));
+    for (let atOnce = MAX_AT_ONCE; ; atOnce = 1) {
+      const ids: EntryId[] = [];
+      const positions: LogPosition[] = [];
+      for (let id = this.#firstLive(); id !== 0 && ids.length < atOnce; id = live.next(id)) {
+        const position = live.position(id);
+        if (position === undefined || !this.#isClose(positions, position)) break;
+        ids.push(id);
+        positions.push(position);
+      }
+      if (ids.length === 0) return this.read();
+      try {
+        const chunks = await this.#sources.log.readMany(positions);
+        return ids.map((id, i) => ({ id, bytes: asBuffer(chunks[i]) }));
+      } catch (error) {
+        // Its segment has been checkpointed: it is in a run, or nobody wants it any more.
+        if (hasCode(error, 'WAL_POSITION_GONE')) return this.read();
+        // Those before the one at fault can be read.
+        if (atOnce === 1) throw error;
+      }
     }
-    const results = await Promise.allSettled(reads);
-    const messages: StoredMessage[] = [];
-    for (const result of results) {
-      if (result.status === 'fulfilled') messages.push(result.value);
-      else if (messages.length > 0) break;
-      // Its segment has been checkpointed: it is in a run, or nobody wants it any more.
-      else if (hasCode(result.reason, 'WAL_POSITION_GONE')) return this.read();
-      else throw result.reason;
-    }
-    return messages;
   }
 
-  async #readAt(id: EntryId, position: LogPosition): Promise<StoredMessage> {
-    const reader = await this.#sources.log.readAt(position);
-    try {
-      return { id, bytes: asBuffer(await reader.readAll()) };
-    } finally {
-      await reader.close();
-    }
+  /** Whether a message stands so close to the first that both are worth one call. */
+  #isClose([first]: readonly LogPosition[], { segmentId, offset }: LogPosition): boolean {
+    return first === undefined || (first.segmentId === segmentId && offset - first.offset < MAX_SPREAD_BYTES);
   }
 }

@@ -81,7 +81,7 @@ export class Topics extends EventEmitter<TopicsEvents> implements AsyncDisposabl
     let topics: Topics | undefined;
     try {
       log = await WriteAheadLog.recoverWith(environment, directory, manager, all);
-      const { runs, checkpointedId, appliedId } = await manager.load();
+      const { runs, checkpointedId, appliedId } = manager.stored;
       await files.removeLeftovers(runs);
       const report: Core['report'] = (name, ...details) => {
         queueMicrotask(() => void (topics as EventEmitter | undefined)?.emit(name, ...details));
@@ -207,7 +207,11 @@ export class Topics extends EventEmitter<TopicsEvents> implements AsyncDisposabl
 
 function marksByGroup(acks: readonly BegunAck[]): Marks[] {
   const byGroup = new Map<GroupState, Mark[]>();
-  for (const { group, mark } of acks) byGroup.set(group, [...byGroup.get(group) ?? [], mark]);
+  for (const { group, mark } of acks) {
+    const marks = byGroup.get(group);
+    if (marks === undefined) byGroup.set(group, [mark]);
+    else marks.push(mark);
+  }
   return [...byGroup].map(([group, marks]) => marksOf(group, marks, 'acks'));
 }
 
