@@ -4,10 +4,11 @@ import { someCrashChoices } from '../support/crash-choices.js';
 import type { CrashPoint } from '../support/crash-point.js';
 import { Random } from '../support/random.js';
 import { randomPowerLoss } from '../support/scenario.js';
-import { Scheduler } from '../support/scheduler.js';
+import { HangError, Scheduler } from '../support/scheduler.js';
 import { settingsFor } from '../support/settings.js';
 import { SimulatedDisk } from '../support/simulated-disk.js';
-import { SimulatedFileManager } from '../support/simulated-file-manager.js';
+import { applies, faultAtCall, SimulatedFileManager } from '../support/simulated-file-manager.js';
+import type { Call, Fault, SimulatedFileManagerOptions } from '../support/simulated-file-manager.js';
 import { text as textOfBytes } from './helpers.js';
 import { TopicsModel, type Acked, type Found, type Sent, type TopicsEvent } from './topics-model.js';
 
@@ -20,6 +21,8 @@ export interface TopicsCrashReport {
   moments: number;
   states: number;
 }
+
+type ProcessOptions = Pick<SimulatedFileManagerOptions, 'onStep' | 'faultAt'>;
 
 interface Moment {
   readonly what: string;
@@ -39,7 +42,7 @@ class TopicsProcess {
   #sent = 0;
 
   constructor(
-    disk: SimulatedDisk, seed: number, random: Random, events: readonly TopicsEvent[], onStep?: (what: string) => void,
+    disk: SimulatedDisk, seed: number, random: Random, events: readonly TopicsEvent[], options: ProcessOptions = {},
   ) {
     this.#seed = seed;
     this.#random = random;
@@ -47,7 +50,7 @@ class TopicsProcess {
     this.scheduler = new Scheduler(random.fork());
     const { durableWrites } = settingsFor(seed);
     this.files = new SimulatedFileManager(disk, {
-      scheduler: this.scheduler, durableWrites, ...(onStep && { onStep: ({ kind, path }) => onStep(`${kind} ${path}`) }),
+      scheduler: this.scheduler, durableWrites, ...options,
     });
   }
 
@@ -100,20 +103,31 @@ class TopicsProcess {
   async step(number: number): Promise<void> {
     const sending = [this.publish('a'), this.publish('b'), this.publish('in')];
     if (number % 3 === 1) sending.push(this.commit(['b', 'audit', 'b'], undefined));
-    await this.settled(Promise.all(sending), `publishing in step ${number}`);
+    await this.settled(this.#together(sending), `publishing in step ${number}`);
     const acks: Promise<unknown>[] = [];
+    const begin = (ack: Promise<unknown>): void => {
+      // It may be rejected before all are begun.
+      ack.catch(() => undefined);
+      acks.push(ack);
+    };
     for (const message of await this.#take('a/g', 2)) {
-      if (this.#random.oneIn(4)) acks.push(message.nack());
-      else acks.push(this.ack('a/g', message));
+      if (this.#random.oneIn(4)) begin(message.nack());
+      else begin(this.ack('a/g', message));
     }
     for (const name of ['in/plain', 'in/counted']) {
       const [message] = await this.#take(name, 1);
       if (message === undefined) continue;
-      if (this.#random.oneIn(5)) acks.push(message.nack());
-      else if (this.#random.oneIn(3)) acks.push(this.ack(name, message));
-      else acks.push(this.commit(['out', 'audit'], { name, message }));
+      if (this.#random.oneIn(5)) begin(message.nack());
+      else if (this.#random.oneIn(3)) begin(this.ack(name, message));
+      else begin(this.commit(['out', 'audit'], { name, message }));
     }
-    await this.settled(Promise.all(acks), `acknowledging in step ${number}`);
+    await this.settled(this.#together(acks), `acknowledging in step ${number}`);
+  }
+
+  /** Waits for all of them, also if one is rejected. */
+  async #together(promises: readonly Promise<unknown>[]): Promise<void> {
+    const rejected = (await Promise.allSettled(promises)).find(({ status }) => status === 'rejected');
+    if (rejected !== undefined) throw (rejected as PromiseRejectedResult).reason;
   }
 
   async publish(topic: string): Promise<void> {
@@ -168,7 +182,8 @@ export async function crashTopics(seed: number, steps: number, limit: number): P
   const disk = new SimulatedDisk(settingsFor(seed).traits);
   const random = new Random(seed);
   const remember = (what: string): void => void moments.push({ what, point: disk.crashPoint(), events: process.events.length });
-  const process = new TopicsProcess(disk, seed, random, [], remember);
+  const onStep = ({ kind, path }: Call): void => remember(`${kind} ${path}`);
+  const process = new TopicsProcess(disk, seed, random, [], { onStep });
   await process.open();
   for (let i = 0; i < steps; i++) {
     await process.step(i);
@@ -228,3 +243,70 @@ async function openTwice(
   second.files.kill();
 }
 
+
+/** Makes one call after the other fail, as far as `isWanted`, and looks at what a crash then leaves. */
+export async function faultTopics(
+  seed: number, steps: number, isWanted: (run: number) => boolean,
+): Promise<{ runs: number; refused: number }> {
+  const calls: Call[] = [];
+  await runWithFaults(seed, steps, { onStep: (call) => void (calls[call.index] ??= call) });
+  const report = { runs: 0, refused: 0 };
+  let run = 0;
+  for (const call of calls) {
+    for (const fault of ['EIO', 'ENOSPC', 'short'] as const) {
+      for (const isPersistent of [false, true]) {
+        if (!applies(fault, call.kind) || !isWanted(run++)) continue;
+        try {
+          report.refused += await tryFault(seed, steps, call, fault, isPersistent);
+          report.runs++;
+        } catch (error) {
+          const what = `${fault}${isPersistent ? ' from' : ' at'} call ${call.index} (${call.kind} ${call.path})`;
+          throw new Error(`seed ${seed}, ${what}: ${(error as Error).message}`, { cause: error });
+        }
+      }
+    }
+  }
+  return report;
+}
+
+/** Returns how often something was refused. */
+async function tryFault(
+  seed: number, steps: number, { index }: Call, fault: Fault, isPersistent: boolean,
+): Promise<number> {
+  const { process, refused } = await runWithFaults(seed, steps, { faultAt: faultAtCall(index, fault, isPersistent) });
+  const random = new Random(seed + index);
+  const point = process.files.disk.crashPoint();
+  for (const disk of [randomPowerLoss(point, random), point.processDeath(() => random.oneIn(2))]) {
+    const next = new TopicsProcess(disk, seed, random, process.events);
+    await next.open();
+    // What an error left undone need not be counted.
+    new TopicsModel(process.events).check(await next.look(), false);
+    next.files.kill();
+  }
+  return refused;
+}
+
+/** A run in which whatever is refused is left undone. */
+async function runWithFaults(
+  seed: number, steps: number, options: ProcessOptions,
+): Promise<{ process: TopicsProcess; refused: number }> {
+  const process = new TopicsProcess(new SimulatedDisk(settingsFor(seed).traits), seed, new Random(seed), [], options);
+  let refused = 0;
+  const carryOut = async (what: () => Promise<void>): Promise<boolean> => {
+    try {
+      await what();
+      return true;
+    } catch (error) {
+      if (error instanceof HangError) throw error;
+      refused++;
+      return false;
+    }
+  };
+  if (await carryOut(() => process.open())) {
+    for (let i = 0; i < steps; i++) await carryOut(() => process.step(i));
+  }
+  await process.scheduler.idle();
+  if (process.files.breaches.length > 0) throw new Error(process.files.breaches.join('; '));
+  process.files.kill();
+  return { process, refused };
+}
