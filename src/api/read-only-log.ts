@@ -193,18 +193,17 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
     this.#assertOpen();
     const view = this.#view;
     const { segments } = view;
-    const infos = this.#segments;
     const first = from instanceof LogPosition ? this.#chunks.segmentAt(from).segmentId : 0;
     const fromId = typeof from === 'number' ? from : 0;
     for (const { segment } of segments) segment.pin();
     try {
       assertNotGone(from, segments.at(0)?.segment);
       for (let i = 0; i < segments.length; i++) {
-        const { segment, segment: { segmentId } } = segments[i];
-        if (segmentId < first || (only !== undefined && segmentId !== only)) continue;
+        const { segment, segment: { segmentId }, isGivenUp } = segments[i];
+        if (isGivenUp || segmentId < first || (only !== undefined && segmentId !== only)) continue;
         if ((segments[i + 1]?.link?.lastId ?? fromId) < fromId) continue;
         const isFirst = from instanceof LogPosition && segmentId === first;
-        const start = isFirst ? await findEntryStart(segment, from.offset, infos[i].end) : undefined;
+        const start = isFirst ? await findEntryStart(segment, from.offset, endOf(view, i)) : undefined;
         const { scanner, end, damage } = await this.#openSegment(i, view, start);
         for (let step = scanner.step(); step !== 'end'; step = scanner.step()) {
           signal?.throwIfAborted();
@@ -296,8 +295,9 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
         const view = await viewLog(this.#directory, this.#options);
         for (const { segment } of view.segments) this.#open.add(segment);
         this.#segments = describe(view);
-        const ends = this.#segments.map(({ end }) => end);
-        this.#chunks = new ViewedChunks(view.segments.map(({ segment }, i) => ({ segment, end: ends[i] })));
+        this.#chunks = new ViewedChunks(view.segments.flatMap(({ segment, isGivenUp }, i) => (
+          isGivenUp ? [] : [{ segment, end: endOf(view, i) }]
+        )));
         const outdated = this.#view?.segments ?? [];
         this.#view = view;
         for (const { segment } of outdated) void segment.whenUnpinned().then(() => this.#close(segment));
@@ -354,15 +354,21 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   }
 }
 
-function describe({ segments, last }: LogView): SegmentInfo[] {
-  return segments.map(({ segment, size }, i) => {
+function describe(view: LogView): SegmentInfo[] {
+  const { segments, last } = view;
+  return segments.flatMap(({ segment, size, isGivenUp }, i) => {
+    if (isGivenUp) return [];
     const { segmentId, name, formatVersion, versionInfo } = segment;
-    const next = segments[i + 1]?.link;
     const isLast = i === segments.length - 1;
-    const end = isLast ? last.end : next?.previousEnd ?? size;
-    const lastId = isLast ? last.lastId : next?.lastId;
-    return { segmentId, name, formatVersion, versionInfo, state: isLast ? 'last' : 'closed', end, lastId, size };
+    const lastId = isLast ? last.lastId : segments[i + 1].link?.lastId;
+    const state = isLast ? 'last' : 'closed';
+    return [{ segmentId, name, formatVersion, versionInfo, state, end: endOf(view, i), lastId, size }];
   });
+}
+
+/** Where the entries of a view's segment end. */
+function endOf({ segments, last }: LogView, i: number): number {
+  return i === segments.length - 1 ? last.end : segments[i + 1].link?.previousEnd ?? segments[i].size;
 }
 
 function assertNotGone(from: unknown, oldest: Segment | undefined): void {

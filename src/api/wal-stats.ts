@@ -83,6 +83,7 @@ export interface WalStats {
 export function statsOf(log: Log): WalStats {
   const { rotation, writeQueue, flusher, checkpointer, spareFiles } = log;
   const segments = segmentStats(log);
+  const toCheckpoint = checkpointer.segments.filter(holdsSomething);
   return {
     nextId: rotation.nextId,
     commits: flusher.stats.commits,
@@ -95,8 +96,8 @@ export function statsOf(log: Log): WalStats {
     flushLatency: flusher.stats.flushLatency,
     commitLatency: flusher.stats.commitLatency,
     segments,
-    segmentsToCheckpoint: checkpointer.segments.length,
-    bytesToCheckpoint: checkpointer.segments.reduce((sum, { end }) => sum + end, 0),
+    segmentsToCheckpoint: toCheckpoint.length,
+    bytesToCheckpoint: toCheckpoint.reduce((sum, { end }) => sum + end, 0),
     readers: segments.reduce((sum, { readers }) => sum + readers, 0),
     segmentsCreated: spareFiles.created,
     segmentsRecycled: spareFiles.recycled,
@@ -105,7 +106,7 @@ export function statsOf(log: Log): WalStats {
   };
 }
 
-/** What is safe elsewhere, and not held, or discarded, waits for its turn like one that is closed. */
+/** What is safe elsewhere, and not held, waits for its turn like one that is closed. */
 const STATE_OF: Readonly<Record<SegmentPhase, SegmentStats['state']>> = {
   prepared: 'active',
   active: 'active',
@@ -117,6 +118,11 @@ const STATE_OF: Readonly<Record<SegmentPhase, SegmentStats['state']>> = {
   retired: 'read',
 };
 
+/** Until older segments have gone, the file of one that was abandoned only leads to them. */
+function holdsSomething({ phase }: Segment): boolean {
+  return phase !== 'discarded';
+}
+
 function segmentStats({ segments, spareFiles, holds }: Log): SegmentStats[] {
   const describe = (segment: Segment): SegmentStats => {
     const state = STATE_OF[segment.phase];
@@ -124,5 +130,5 @@ function segmentStats({ segments, spareFiles, holds }: Log): SegmentStats[] {
     const lastId = isEmpty ? 0 : segment.lastId;
     return { segmentId, lastId, bytes, state, readers, heldBy: state === 'held' ? holds.namesWanting(segment) : [] };
   };
-  return [...spareFiles.retired, ...segments].map(describe);
+  return [...spareFiles.retired, ...segments].filter(holdsSomething).map(describe);
 }

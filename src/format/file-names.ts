@@ -2,7 +2,9 @@
  * The names of the log's files. Everything else in the directory is somebody else's and left alone.
  *
  *     wal-{id}      a segment
- *     wal-{id}-cp   a segment that has been checkpointed: its file is spare
+ *     wal-{id}-cp   a segment whose entries are not shown any more, checkpointed or abandoned: its file is spare. That
+ *                   of one abandoned while an older segment was kept is a header and a first link, nothing else, and
+ *                   leads from the next segment to the older one until that has gone
  *     wal-0-cp      a spare file that was never used
  *     wal-tail      a durable copy of the last segment's tail while recovery rewrites it
  *     wal-tail-new  the same, not durable yet; otherwise it reserves space for the next one

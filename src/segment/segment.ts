@@ -2,7 +2,7 @@ import { deferred, type Deferred } from '../base/async.js';
 import { assert } from '../base/assert.js';
 import { toWalError, WalError } from '../base/errors.js';
 import type { Format } from '../format/format.js';
-import type { SegmentHeader } from '../format/segment-format.js';
+import { LINK_LENGTH, type SegmentHeader } from '../format/segment-format.js';
 import type { FileHandle } from '../files/file-manager.js';
 import { readFully, readFullyBlocking } from '../files/transfer.js';
 import { SegmentLife } from './segment-life.js';
@@ -59,6 +59,11 @@ export class Segment extends SegmentLife implements RecoveredSegment {
 
   get formatVersion(): number {
     return this.format.version;
+  }
+
+  /** The length of its header and its first link: they say which segment it is, and what comes before it. */
+  get beginningLength(): number {
+    return this.start + (this.format.isLinked ? LINK_LENGTH : 0);
   }
 
   get pins(): number {

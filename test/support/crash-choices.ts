@@ -1,4 +1,4 @@
-import type { CrashPoint, Fate } from './crash-point.js';
+import type { CrashPoint, Fate, Fragment } from './crash-point.js';
 import type { Random } from './random.js';
 
 /** Up to so many fragments, every subset of them is tried. */
@@ -23,14 +23,34 @@ export function* crashChoices(point: CrashPoint, random: Random): Generator<read
   if (count > 1) for (let i = 0; i < 4; i++) yield fates(count, () => anyFate(random));
 }
 
-/** At most `limit` of the choices, spread over all of them. */
+/**
+ * At most `limit` of the choices: everything kept, nothing kept, up to a third with a hole in a write, and others by
+ * chance. A write of several sectors that survives but for one of them is what checksums are there for; among
+ * hundreds of choices chance alone often misses it.
+ */
 export function someCrashChoices(point: CrashPoint, random: Random, limit: number): readonly (readonly Fate[])[] {
   const choices = [...crashChoices(point, random)];
   if (choices.length <= limit) return choices;
-  // All kept and nothing kept are the first and the last subset, or the first two.
-  const picked = [fates(point.fragments.length, () => 'kept'), fates(point.fragments.length, () => 'lost')];
+  const { length } = point.fragments;
+  const picked = [fates(length, () => 'kept'), fates(length, () => 'lost')];
+  const holes = holesInWrites(point);
+  for (let i = Math.min(holes.length, Math.floor(limit / 3)); i > 0; i--) {
+    const [hole] = holes.splice(random.below(holes.length), 1);
+    picked.push(fates(length, (k) => (k === hole ? 'lost' : 'kept')));
+  }
   while (picked.length < limit) picked.push(random.pick(choices) as Fate[]);
   return picked;
+}
+
+/** The fragments that are one of several of a write. */
+function holesInWrites({ fragments }: CrashPoint): number[] {
+  const isOfSameWrite = (a: Fragment, b: Fragment | undefined): boolean =>
+    b?.change.kind === 'data' && b.change.operation === a.change.operation;
+  return fragments.flatMap((fragment, i) => {
+    const isHole = fragment.change.kind === 'data' &&
+      [fragments[i - 1], fragments[i + 1]].some((neighbour) => isOfSameWrite(fragment, neighbour));
+    return isHole ? [i] : [];
+  });
 }
 
 function* allSubsets(count: number): Generator<Fate[]> {

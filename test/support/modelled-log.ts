@@ -474,7 +474,7 @@ export class ModelledLog {
     const isWanted = this.#abandoned.length >= this.segmentsToAbandon;
     if (isWanted) return 'recover';
     this.#abandoned.push(segmentId);
-    this.model.released(segmentId, Infinity);
+    this.model.abandoning(segmentId);
     return 'abandon';
   }
 

@@ -27,6 +27,8 @@ export interface Attempt {
   readonly positions: readonly LogPosition[];
   /** Handed over to the LogManager's storage, or abandoned by it: the log owes nothing any more. */
   readonly isReleased: boolean;
+  /** Of those, abandoned by an opening and not handed over before. It is gone once that opening is complete. */
+  readonly isAbandoned: boolean;
   /** Why it is gone, or how else its story ended. */
   readonly reason: string;
 }
@@ -113,6 +115,7 @@ export class ReferenceModel {
       id: undefined,
       positions: [],
       isReleased: false,
+      isAbandoned: false,
       reason: 'it was never committed',
     });
     return ordinal;
@@ -321,10 +324,17 @@ export class ReferenceModel {
     }
   }
 
+  /** The opening under way abandons a segment with entries from `firstId` on, and perhaps lower ids. */
+  abandoning(firstId: number): void {
+    for (const { ordinal, id, isReleased } of this.#attempts) {
+      if (id !== undefined && id >= firstId && !isReleased) this.#change(ordinal, { isReleased: true, isAbandoned: true });
+    }
+  }
+
   /** The entries from `firstId` on are wanted after all: only the segments before them were abandoned. */
   demanded(firstId: number): void {
     for (const { ordinal, id } of this.#attempts) {
-      if (id !== undefined && id >= firstId) this.#change(ordinal, { isReleased: false });
+      if (id !== undefined && id >= firstId) this.#change(ordinal, { isReleased: false, isAbandoned: false });
     }
   }
 
@@ -359,13 +369,18 @@ export class ReferenceModel {
     return this.#attempt(ordinal).isReleased;
   }
 
-  /** Nothing is owed any more of what stands before `first`; as long as the files are there it may be shown again. */
+  /** What stands before `first` is gone for good, but for what is held although it had been handed over before. */
   #abandonBefore(first: ShownEntry | undefined): void {
     this.#hasAbandoned = true;
     const firstOrdinal = first === undefined ? Infinity : this.#find(first, -1, 'recovery').ordinal;
-    for (const { ordinal, state } of this.#attempts) {
+    for (const { ordinal, state, id, isAbandoned } of this.#attempts) {
       if (ordinal >= firstOrdinal || state === 'gone') continue;
-      this.#change(ordinal, { isReleased: true, state: state === 'kept' ? 'kept' : 'uncertain' });
+      if (isAbandoned) {
+        this.#floor = Math.max(this.#floor, id ?? 0);
+        this.#change(ordinal, { state: 'gone', reason: 'it had been abandoned' });
+      } else {
+        this.#change(ordinal, { isReleased: true, state: state === 'kept' ? 'kept' : 'uncertain' });
+      }
     }
   }
 

@@ -201,6 +201,11 @@ export class Storage {
     return [...(await this.files()).keys()].filter((name) => /^wal-\d+$/.test(name));
   }
 
+  /** The names of the files that hold nothing of the log. */
+  async spareNames(): Promise<string[]> {
+    return [...(await this.files()).keys()].filter((name) => name.endsWith('-cp'));
+  }
+
   async get(name: string): Promise<Buffer> {
     const file = await this.fileManager.open(path.join(this.directory, name), { access: 'read' });
     const bytes = Buffer.alloc(await file.size());

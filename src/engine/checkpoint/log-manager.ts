@@ -3,7 +3,8 @@ import type { Entry, SegmentReader } from '../../segment/segment-reader.js';
 import type { RecoveredSegment } from '../../segment/segment.js';
 
 /**
- * What becomes of a segment found when a log is opened: `abandon` gives its entries up for good.
+ * What becomes of a segment found when a log is opened. `abandon` gives its entries up: once the log is open nothing
+ * shows them again, whoever holds them.
  *
  * @example
  * const shouldRecoverSegment = ({ versionInfo }: RecoveredSegment): Recovery => {

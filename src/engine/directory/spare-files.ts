@@ -133,11 +133,23 @@ export class SpareFiles {
    * entries are gone for good; the file is used again when the last reader has let go of it.
    */
   async retire(segment: Segment): Promise<void> {
-    const name = checkpointedName(segment.segmentId);
-    await this.#serial.run(() => this.#rename(segment.name, name));
-    segment.renamed(name);
-    await this.#directory.sync();
+    await this.#renameToSpare(segment);
     segment.retire();
+  }
+
+  /**
+   * Gives up the segments among `all`, oldest first, that are discarded: when this resolves no opening shows their
+   * entries. The oldest go one after the other, as after a checkpoint. Where older ones stay, a spare takes the place
+   * of the file and leads to them. It stays as it is until all older segments are retired.
+   */
+  async giveUp(all: readonly Segment[]): Promise<void> {
+    const firstKept = all.findIndex(({ phase }) => phase !== 'discarded');
+    const count = firstKept < 0 ? all.length : firstKept;
+    const toReplace = all.slice(count).filter(({ phase, name, segmentId }) => {
+      return phase === 'discarded' && name !== checkpointedName(segmentId);
+    });
+    await this.#serial.run(() => this.#replace(toReplace));
+    for (const segment of all.slice(0, count)) await this.#renameToSpare(segment);
   }
 
   /** Keeps the file of a retired segment as a spare, when the last reader has let go of it. */
@@ -223,6 +235,53 @@ export class SpareFiles {
       return size;
     }
     return this.#options.preallocateBytes;
+  }
+
+  async #renameToSpare(segment: Segment): Promise<void> {
+    const name = checkpointedName(segment.segmentId);
+    await this.#serial.run(() => this.#rename(segment.name, name));
+    segment.renamed(name);
+    await this.#directory.sync();
+  }
+
+  /**
+   * Puts spares in the places of segments: copies of their beginnings, which are durable before the files are removed.
+   * A rename that a crash interrupts can lose both names, and with it the way to older segments.
+   */
+  async #replace(segments: readonly Segment[]): Promise<void> {
+    if (segments.length === 0) return;
+    for (const segment of segments) await this.#copyBeginning(segment);
+    await this.#directory.sync();
+    for (const segment of segments) {
+      await segment.close();
+      await this.#directory.remove(segment.name);
+      segment.renamed(checkpointedName(segment.segmentId));
+    }
+    await this.#directory.sync();
+  }
+
+  /** Makes a spare file that has a segment's header and its first link, and nothing else. */
+  async #copyBeginning(segment: Segment): Promise<void> {
+    const name = checkpointedName(segment.segmentId);
+    const beginning = Buffer.alloc(segment.beginningLength);
+    const read = await segment.read(beginning, 0);
+    assert(read === beginning.length, 'a segment of the log begins with a header and a link');
+    const overwrite = async (file: FileHandle): Promise<void> => {
+      await this.#directory.write(file, [beginning], 0);
+      await file.truncate(beginning.length);
+      await file.sync();
+    };
+    this.#drop(name);
+    try {
+      await this.#directory.use(name, { access: 'create' }, overwrite);
+    } catch (error) {
+      const spare = this.#spares.at(-1);
+      if (!isNoSpace(error) || spare === undefined) throw error;
+      // On a full disk a spare still has space.
+      await this.#rename(spare, name);
+      this.#drop(name);
+      await this.#directory.use(name, { access: 'write' }, overwrite);
+    }
   }
 
   /** Renames a file. A spare that had the new name is replaced, so it is a spare no longer. */

@@ -107,6 +107,8 @@ export class Log {
     const { environment } = this.#foundation;
     const active = this.rotation.segment;
     await this.holds.clamp(this.rotation.nextId);
+    // No checkpoint begins before what was abandoned is gone for good.
+    await this.checkpointer.suspend(new Set());
     await writeOpeningLink(this.rotation, recovered, this.flusher, environment);
     // Before anything else is awaited: segments are checkpointed in order, and the active one may be closed soon.
     const closed = recovered.segments.filter((segment) => segment !== active);
@@ -119,6 +121,9 @@ export class Log {
       if (segment.phase === 'checkpointed') this.checkpointer.retirement.adopt(segment);
       else this.checkpointer.enqueue(segment);
     }
+    // Only now: where the log continues after these, and with which id, is on record elsewhere.
+    await this.spareFiles.giveUp(recovered.segments);
+    this.checkpointer.resume();
     await this.spareFiles.forgetPreviousOwner();
     this.#recovery = { ...this.#recovery, durationMs: environment.now() - startedAt };
   }

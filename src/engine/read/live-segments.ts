@@ -28,7 +28,7 @@ export class LiveSegments implements Iterable<Segment> {
 
   get(segmentId: number): Segment | undefined {
     const segment = this.#segments[this.#lastUpTo(segmentId)];
-    return segment?.segmentId === segmentId ? segment : undefined;
+    return segment?.segmentId === segmentId && segment.phase !== 'discarded' ? segment : undefined;
   }
 
   /** Takes out a segment: from here on nobody new can pin it. */

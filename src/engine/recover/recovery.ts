@@ -60,7 +60,7 @@ export interface RecoveredLog {
   readonly lastId: EntryId;
   /** The last entry that the owner has stored, and needs no more. */
   readonly storedId: EntryId;
-  /** The highest id whose entry may have been checkpointed. */
+  /** The highest id before the oldest entry that is there: those up to it were checkpointed, or given up. */
   readonly goneId: EntryId;
   readonly spares: readonly string[];
   readonly aliases: readonly string[];
@@ -105,23 +105,25 @@ export class LogRecovery {
     if (files.hasHolds) await this.#holds.load();
     if (this.#directory.previousOwnerMayRun) await tail.renounceReserve();
     if (files.hasTailCopy) await tail.redo(files.segments);
-    const { chain, unused } = await linkSegments(files, this.#options.bufferBytes);
+    const { chain, spares } = await linkSegments(files, this.#options.bufferBytes);
     this.#totalBytes = await totalSize(chain);
     let lastId = 0;
-    for (const [i, { segment }] of chain.slice(0, -1).entries()) {
-      lastId = await this.#recoverClosed(segment, chain[i + 1].link, lastId);
+    for (const [i, linked] of chain.slice(0, -1).entries()) {
+      lastId = await this.#recoverClosed(linked, chain[i + 1].link, lastId);
     }
-    room.offerSpares([...files.spares, ...unused.map(({ name }) => name)]);
+    room.offerSpares(spares);
     for (const { segment } of chain.slice(0, -1)) room.offerEnd(segment, segment.end);
     const last = chain.at(-1);
     const end = last === undefined ? EMPTY_LOG : await this.#recoverLast(last, tail, lastId);
+    const segments = chain.map(({ segment }) => segment);
+    const oldest = segments.find(({ phase }) => phase !== 'discarded');
     return {
       ...end,
       // After a repair, say, the log can end before what is stored. Those ids must not be given to other entries.
       lastId: Math.max(end.lastId, this.#storedId),
       storedId: this.#storedId,
-      segments: chain.map(({ segment }) => segment),
-      goneId: chain.at(0)?.segment.idBefore ?? 0,
+      segments,
+      goneId: oldest?.idBefore ?? end.lastId,
       spares: room.spares,
       aliases: files.aliases,
       entries: this.#entries,
@@ -130,13 +132,15 @@ export class LogRecovery {
   }
 
   /** Recovers a segment that has a successor, whose link says where it ends. Returns the highest id so far. */
-  async #recoverClosed(segment: Segment, next: Link | undefined, lastId: EntryId): Promise<EntryId> {
+  async #recoverClosed(
+    { segment, isGivenUp }: LinkedSegment, next: Link | undefined, lastId: EntryId,
+  ): Promise<EntryId> {
     follow(segment, lastId);
     // It is the id of the last entry of a segment: above all ids before that one, and below all after it.
-    if (this.#holds.checkpointedId > segment.idBefore) {
+    if (!isGivenUp && this.#holds.checkpointedId > segment.idBefore) {
       await this.#passOver(segment, next);
       segment.checkpointed();
-    } else if (!(await this.#target.shouldRecover(segment))) {
+    } else if (isGivenUp || !(await this.#target.shouldRecover(segment))) {
       await this.#passOver(segment, next);
       segment.discard();
     } else {

@@ -3,7 +3,9 @@ import { isDamage, WalError } from '../../base/errors.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { provenEnd } from '../../segment/proof.js';
 import type { Segment } from '../../segment/segment.js';
-import { linkedSegment, linkSegments, missingError, readFirstLink, type LinkedSegment } from './segment-chain.js';
+import {
+  chainOf, linkedSegment, linkSegments, missingError, readFirstLink, type LinkedSegment, type SegmentChain,
+} from './segment-chain.js';
 import { findLastEnd, type SegmentEnd } from './segment-end.js';
 import { readSegmentFiles, type Closable, type SegmentFiles } from './segment-files.js';
 
@@ -65,7 +67,7 @@ async function look(
   damage?.splice(0);
   const onDamage = damage === undefined ? {} : { onDamage: (error: WalError) => void damage.push(error) };
   const files = await readSegmentFiles(options.fileManager, directory, opened, { access: 'read', ...onDamage });
-  const { chain, unused } = await linkSegments(files, options.bufferBytes).catch((error: unknown) => {
+  const { chain, spares } = await linkSegments(files, options.bufferBytes).catch((error: unknown) => {
     if (damage === undefined || !isDamage(error)) throw error;
     damage.push(error);
     return linkAll(files, options.bufferBytes, damage);
@@ -76,16 +78,14 @@ async function look(
   for (const linked of chain) segments.push({ ...linked, size: await linked.segment.size() });
   const used = new Set<Closable>(chain.map(({ segment }) => segment));
   for (const file of opened) if (!used.has(file)) await file.close().catch(() => undefined);
-  const spares = [...files.spares, ...unused.map(({ name }) => name)];
   return { segments, last, spares, isRepairPending: files.hasTailCopy };
 }
 
 /**
  * Every segment that holds anything, where the links do not lead through all of them. Adds those missing to `damage`.
  */
-async function linkAll(
-  { segments }: SegmentFiles, blockBytes: number, damage: WalError[],
-): Promise<{ chain: LinkedSegment[]; unused: Segment[] }> {
+async function linkAll(files: SegmentFiles, blockBytes: number, damage: WalError[]): Promise<SegmentChain> {
+  const { segments, beginnings } = files;
   const chain: LinkedSegment[] = [];
   const unused: Segment[] = [];
   for (const segment of segments) {
@@ -99,10 +99,10 @@ async function linkAll(
     const missing = link?.previousSegmentId;
     // What came before the oldest is no gap: it was checkpointed, or cut off.
     const isGap = missing !== undefined && missing > chain[0].segment.segmentId;
-    if (!isGap || segments.some(({ segmentId }) => segmentId === missing)) continue;
+    if (!isGap || [...segments, ...beginnings].some(({ segmentId }) => segmentId === missing)) continue;
     if (!damage.some(({ segmentId }) => segmentId === missing)) damage.push(missingError(missing, segment));
   }
-  return { chain, unused };
+  return chainOf(chain, unused, files);
 }
 
 const EMPTY_END: SegmentEnd = { end: 0, lastId: 0, provenId: 0, tornBytes: 0, damage: undefined };

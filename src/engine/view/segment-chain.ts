@@ -30,22 +30,29 @@ export function isWhole({ end, chain }: RecordScanner, next: Link | undefined): 
 export interface LinkedSegment {
   readonly segment: Segment;
   readonly link: Link | undefined;
+  /** Its entries were given up while older ones were still there: it only tells what comes before it. */
+  readonly isGivenUp: boolean;
+}
+
+/** The segments that hold the log, oldest first, and the names of the files that hold nothing of it. */
+export interface SegmentChain {
+  readonly chain: readonly LinkedSegment[];
+  readonly spares: readonly string[];
 }
 
 /** Notes in `segment` what its beginning tells: the highest id given out before it. */
-export function linkedSegment(segment: Segment, link: Link | undefined): LinkedSegment {
+export function linkedSegment(segment: Segment, link: Link | undefined, isGivenUp = false): LinkedSegment {
   segment.beginAfter(link?.lastId ?? segment.format.lastIdBefore(segment.segmentId));
-  return { segment, link };
+  return { segment, link, isGivenUp };
 }
 
 /**
  * Follows the links from the newest segment back to the oldest that has not been checkpointed. A
  * segment that is named by a link must be there, unless all before it are gone as well: segments are
- * checkpointed in order.
+ * checkpointed in order. One that was given up out of order has a spare's name; as long as older ones are there, its
+ * file stays as it is and leads to them.
  */
-export async function linkSegments(
-  files: SegmentFiles, blockBytes: number,
-): Promise<{ chain: LinkedSegment[]; unused: Segment[] }> {
+export async function linkSegments(files: SegmentFiles, blockBytes: number): Promise<SegmentChain> {
   const linked: LinkedSegment[] = [];
   const unused: Segment[] = [];
   for (const segment of files.segments) {
@@ -58,7 +65,7 @@ export async function linkSegments(
       unused.push(segment);
     }
   }
-  const chain = followLinks(linked);
+  const chain = await followLinks(linked, files.beginnings);
   const first = chain[0];
   if (first?.link !== undefined) assertIsFirst(first.segment, first.link, linked, files, unused);
   for (const { segment } of linked) {
@@ -66,17 +73,28 @@ export async function linkSegments(
     if (!segment.format.isLinked && !isCutOff(segment, chain)) throw damaged(segment, segment.start, 0);
     unused.push(segment);
   }
-  return { chain, unused };
+  return chainOf(chain, unused, files);
 }
 
-function followLinks(linked: readonly LinkedSegment[]): LinkedSegment[] {
+export function chainOf(
+  chain: readonly LinkedSegment[], unused: readonly Segment[], { spares }: SegmentFiles,
+): SegmentChain {
+  const leading = new Set(chain.map(({ segment }) => segment.name));
+  return { chain, spares: [...spares.filter((name) => !leading.has(name)), ...unused.map(({ name }) => name)] };
+}
+
+async function followLinks(
+  linked: readonly LinkedSegment[], beginnings: readonly Segment[],
+): Promise<LinkedSegment[]> {
   const hasLink = ({ segment }: LinkedSegment) => segment.format.isLinked;
   const newest = linked.findLast(hasLink);
   if (newest === undefined) return [...linked];
   const chain = [newest];
   for (;;) {
     const id = chain[0].link?.previousSegmentId;
-    const previous = linked.find(({ segment }) => segment.segmentId === id && id < chain[0].segment.segmentId);
+    if (id === undefined || id >= chain[0].segment.segmentId) return chain;
+    const kept = linked.find(({ segment }) => segment.segmentId === id);
+    const previous = kept ?? await findGivenUp(id, linked, beginnings);
     if (previous === undefined) return chain;
     chain.unshift(previous);
     // The predecessor's segments have no links: they are all there are, by name.
@@ -85,6 +103,21 @@ function followLinks(linked: readonly LinkedSegment[]): LinkedSegment[] {
       return [...linked.filter((other) => !hasLink(other) && other.segment.segmentId < segmentId), ...chain];
     }
   }
+}
+
+/**
+ * What is left of the segment with this id, if it was given up while older ones were there. A whole segment that has a
+ * spare's name has it by mistake.
+ */
+async function findGivenUp(
+  id: number, linked: readonly LinkedSegment[], beginnings: readonly Segment[],
+): Promise<LinkedSegment | undefined> {
+  if (!linked.some(({ segment }) => segment.segmentId < id)) return undefined;
+  const segment = beginnings.find(({ segmentId }) => segmentId === id);
+  if (segment === undefined) return undefined;
+  if (!segment.format.isLinked) return linkedSegment(segment, undefined, true);
+  const link = await readFirstLink(segment);
+  return link === undefined ? undefined : linkedSegment(segment, link, true);
 }
 
 /** Whether a cut dropped the segment: then the log continues in a later one, from the end of an earlier one. */

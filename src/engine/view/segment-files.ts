@@ -16,6 +16,8 @@ export interface SegmentFiles {
   readonly segments: Segment[];
   /** The names of files that hold nothing live. */
   readonly spares: string[];
+  /** Those among them that are a segment's header and first link, and nothing else. Their files are open. */
+  readonly beginnings: Segment[];
   /** Second names of files that have another name: what a rename can leave behind if only half of it survives. */
   readonly aliases: string[];
   readonly hasTailCopy: boolean;
@@ -43,6 +45,7 @@ export async function readSegmentFiles(
   const files: SegmentFiles = {
     segments: [],
     spares: [],
+    beginnings: [],
     aliases: [],
     hasTailCopy: names.includes(TAIL_FILE_NAME),
     hasHolds: names.includes(HOLDS_FILE_NAME),
@@ -64,11 +67,13 @@ export async function readSegmentFiles(
     });
     const identity = header === undefined ? name : `${header.format.version} ${header.segmentId ?? id} ${header.seed}`;
     if (identities.has(identity)) files.aliases.push(name);
-    else if (header === undefined || checkpointed) files.spares.push(name);
+    else if (header === undefined) files.spares.push(name);
     else {
       const segment = new SegmentOf[access](header, header.segmentId ?? id, name, file);
       opened[opened.length - 1] = segment;
-      files.segments.push(segment);
+      if (!checkpointed) files.segments.push(segment);
+      else files.spares.push(name);
+      if (checkpointed && (await segment.size()) === segment.beginningLength) files.beginnings.push(segment);
     }
     identities.add(identity);
   }

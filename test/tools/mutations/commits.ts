@@ -35,7 +35,7 @@ export const COMMITS: readonly Mutation[] = [
     file: 'engine/flush/flusher.ts',
     find: 'this.#inFlight?.commits.reject(error);',
     replace: 'this.#inFlight?.commits.acknowledge();',
-    caughtBy: faults('first commit'),
+    caughtBy: named('unit/failures-elsewhere-writing', 'a sync that fails once fails all commits from then on, and is not retried (memory)'),
   },
   {
     name: 'a failed sync is tried again',

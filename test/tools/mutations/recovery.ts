@@ -163,4 +163,32 @@ export const RECOVERY: readonly Mutation[] = [
     replace: 'return;',
     caughtBy: named('unit/recovery', 'a segment missing in the middle, or emptied, is damage and not the end (memory)'),
   },
+  {
+    name: 'what was abandoned is shown again at the next opening',
+    file: 'engine/log/log.ts',
+    find: 'await this.spareFiles.giveUp(recovered.segments);',
+    replace: '',
+    caughtBy: crashes('abandoning segments'),
+  },
+  {
+    name: 'the log is open before the names of what was abandoned are durable',
+    file: 'engine/log/log.ts',
+    find: 'await this.spareFiles.giveUp(recovered.segments);',
+    replace: 'void this.spareFiles.giveUp(recovered.segments);',
+    caughtBy: named('unit/abandon', 'a log of which rarr is abandoned is not open before that is durable'),
+  },
+  {
+    name: 'a segment that was abandoned in the middle leaves no way to the older ones',
+    file: 'engine/view/segment-chain.ts',
+    find: 'kept ?? await findGivenUp(id, linked, beginnings)',
+    replace: 'kept',
+    caughtBy: named('unit/abandon', 'what was abandoned of rara in format 1 is never shown again (memory)'),
+  },
+  {
+    name: 'a segment that was abandoned in the middle is removed before its copy has a name',
+    file: 'engine/directory/spare-files.ts',
+    find: 'for (const segment of segments) await this.#copyBeginning(segment); await this.#directory.sync();',
+    replace: 'for (const segment of segments) await this.#copyBeginning(segment);',
+    caughtBy: named('matrix/fault-matrix-abandon', 'row 42: a power loss while rarr is abandoned in format 1 leaves a segment whole, or takes it for good'),
+  },
 ];
