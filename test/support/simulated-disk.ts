@@ -113,7 +113,7 @@ export class SimulatedDisk {
     return inode;
   }
 
-  /** Renames a file, replacing one that has the new name. */
+  /** Renames a file, replacing another that has the new name. */
   rename(from: string, to: string): void {
     this.#apply(this.#renaming(from, to, ++this.#time));
   }
@@ -264,7 +264,8 @@ export class SimulatedDisk {
 
   #renaming(from: string, to: string, time: number): LinkChange[] {
     const inode = this.#named(from);
-    if (from === to) return [];
+    // Nothing happens, as POSIX has it, if the two are names of one file already.
+    if (this.#names.get(to) === inode) return [];
     const operation = this.#nextOperation++;
     return [
       { kind: 'link', path: to, inode, operation, time },

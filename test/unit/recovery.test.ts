@@ -1,10 +1,14 @@
 /** Opening a log that is there already. */
 import assert from 'node:assert/strict';
-import { WalError, type Recovery, type WalOptions } from '../../src/index.js';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { NodeFileManager, WalError, type Recovery, type WalOptions } from '../../src/index.js';
 import { systemError } from '../tools/faulty-file-manager.js';
 import {
   checkpointAll, checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, pattern,
   RecordingManager, type SeenEntry, Storage, TestEnvironment, turns, until,
+  withTemporaryDirectory,
 } from '../tools/helpers.js';
 
 interface SeveralSegments {
@@ -286,6 +290,23 @@ forEachFileManager('a tail torn while it was being written again is restored fro
   assert.deepEqual(await crashed.contents(), [{ id: 1, chunks: ['must not be lost'] }]);
   assert.ok(!(await crashed.files()).has('wal-tail'));
 });
+
+test('a copy of a tail that a crash left under two names stays a copy for ever', () => withTemporaryDirectory(async (directory) => {
+  const storage = new Storage(new NodeFileManager(), directory);
+  const log = await storage.open();
+  await log.append('entry');
+  const crashed = await storage.crash();
+  const { storage: observed, faulty } = crashed.withFaults();
+  faulty.before = ({ operation, name }) => {
+    if (operation === 'write' && name === 'wal-1') throw systemError('EIO');
+  };
+  await assert.rejects(observed.open(), { code: 'WAL_IO' });
+  const copy = path.join(crashed.directory, 'wal-tail');
+  fs.linkSync(copy, `${copy}-new`);
+  assert.deepEqual(await crashed.contents(), [{ id: 1, chunks: ['entry'] }]);
+  assert.ok(!fs.existsSync(copy));
+  await storage.shutDown();
+}));
 
 forEachFileManager('a file that a crash left under two names does not become two segments', async (storage) => {
   const manager = new RecordingManager();

@@ -73,11 +73,11 @@ export const RECOVERY: readonly Mutation[] = [
     caughtBy: named('crash/crash-twice', 'a tail is written over while only the cache knows its copy, which the process before could not sync'),
   },
   {
-    name: 'the second copy of a tail may be written over the first',
+    name: 'a copy of a tail keeps its name if it has another as well',
     file: 'engine/recover/tail-rewrite.ts',
     find: 'await this.#directory.removeIfThere(NEW_TAIL_FILE_NAME); await this.#directory.use(TAIL_FILE_NAME',
     replace: 'await this.#directory.use(TAIL_FILE_NAME',
-    caughtBy: named('crash/crash-twice', 'a copy of a tail that has two names is written over, with nothing else left of the tail'),
+    caughtBy: named('unit/recovery', 'a copy of a tail that a crash left under two names stays a copy for ever'),
   },
   {
     name: 'the copy of a tail is put back into any segment with its id',

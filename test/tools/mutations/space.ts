@@ -1,11 +1,11 @@
 import { named, type Mutation } from './mutation.js';
 
 const FULL = 'crash/full-disk';
-const SHUT_IN = 'after a crash on a disk that is full to its last byte a log cannot be opened, or never takes an entry again (seed 1)';
 const LOST = 'a log whose reserve was lost cannot be opened on a full disk although its segments have room to give (seed 1)';
 const ALONE = 'a log of one segment whose reserve was lost cannot be opened on a full disk although the segment has room to give (seed 1)';
 const OUTGROWN = 'a log that ends with an entry larger than a segment finds no space to continue, and cannot be opened (seed 1)';
-const SMALLER = 'a spare file is given up because it is smaller than segments are now, and a full disk has no space for a larger one';
+const TAKEN = 'a log cannot be opened on a full disk where its own space goes to another program';
+const TAKEN_SMALLER = 'a log cannot be opened on a full disk where its own space, smaller than segments are now, goes to another program';
 
 /** What shuts a log in on a full disk. */
 export const SPACE: readonly Mutation[] = [
@@ -14,7 +14,7 @@ export const SPACE: readonly Mutation[] = [
     file: 'engine/log/open.ts',
     find: 'await foundation.reserve.keep();',
     replace: '',
-    caughtBy: named(FULL, SHUT_IN),
+    caughtBy: named(FULL, TAKEN),
   },
   {
     name: 'the space of the reserve is only promised',
@@ -70,6 +70,6 @@ export const SPACE: readonly Mutation[] = [
     file: 'engine/directory/spare-files.ts',
     find: '!isNoSpace(error) || size < MIN_SEGMENT_BYTES',
     replace: 'true',
-    caughtBy: named(FULL, SMALLER),
+    caughtBy: named(FULL, TAKEN_SMALLER),
   },
 ];
