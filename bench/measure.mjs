@@ -78,6 +78,7 @@ export function summarise(turns) {
   const perSecond = median(rates);
   return {
     perSecond,
+    rates,
     // The fastest turn ÷ the slowest.
     spread: Math.max(...rates) / Math.min(...rates),
     bytesPerSecond: perSecond * turns[0].bytesPerCommit,
@@ -88,6 +89,12 @@ export function summarise(turns) {
     worst: latencies[latencies.length - 1],
     samples: latencies.length,
   };
+}
+
+/** The rate of one contestant ÷ another's, round by round: median, least and greatest. */
+export function ratioOf(one, other) {
+  const ratios = one.rates.map((perSecond, round) => perSecond / other.rates[round]);
+  return { middle: median(ratios), least: Math.min(...ratios), greatest: Math.max(...ratios) };
 }
 
 function sortedSamples(parts) {

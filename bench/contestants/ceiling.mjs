@@ -1,14 +1,20 @@
 /**
- * The ceiling: the commit path of a log in JavaScript and nothing else. An entry is framed,
- * checksummed and copied into the buffer being filled; whatever has gathered is written by one asynchronous
- * write through an O_DSYNC descriptor, and the next buffer fills meanwhile. No recovery, no rotation, no errors.
+ * The ceiling: the commit path of a log in JavaScript and nothing else, by the fastest way known for each step. An
+ * entry is framed, checksummed and copied into the buffer being filled; whatever has gathered is written by one
+ * asynchronous write through an O_DSYNC descriptor, and the next buffer fills meanwhile. The write starts with
+ * `process.nextTick`, which takes more commits along than a microtask. No recovery, no rotation, no errors.
  */
 import fs from 'node:fs';
 import zlib from 'node:zlib';
+import crc32Package from 'crc-32';
 import { Offsets, openPreallocated } from './preallocated-file.mjs';
 
 const BUFFER_BYTES = 16 << 20;
 const FRAME_BYTES = 24;
+/** Below this many bytes the call into native code costs more than the package's tables do. */
+const BUILTIN_CRC_FROM_BYTES = 512;
+
+const crc32 = (data) => (data.length < BUILTIN_CRC_FROM_BYTES ? crc32Package.buf(data) >>> 0 : zlib.crc32(data));
 
 class BareLog {
   #fd;
@@ -42,7 +48,7 @@ class BareLog {
     bytes.writeUInt32LE(data.length, length + 10);
     bytes.set(data, length + 14);
     const end = length + 14 + data.length;
-    bytes.writeUInt32LE(zlib.crc32(data), end);
+    bytes.writeUInt32LE(crc32(data), end);
     bytes[end + 4] = 3;
     this.#filling.length = end + 5;
     waiters.push(resolve);
@@ -62,7 +68,7 @@ class BareLog {
   #scheduleFlush() {
     if (this.#flushing || this.#flushScheduled) return;
     this.#flushScheduled = true;
-    queueMicrotask(() => {
+    process.nextTick(() => {
       this.#flushScheduled = false;
       this.#flush();
     });

@@ -1,7 +1,7 @@
 /** Commits of several sizes from several numbers of writers: the log, its peers, the floor and the ceiling. */
 import path from 'node:path';
 import { emptyDirectory } from '../environment.mjs';
-import { Child, interleave, median, summarise } from '../measure.mjs';
+import { Child, interleave, median, ratioOf, summarise } from '../measure.mjs';
 import { lineChart } from '../plot.mjs';
 import { duration, megabytes, rate, ratio, size as sizeName, table } from '../table.mjs';
 
@@ -35,7 +35,7 @@ const UNCHARTED = ['log-blocking', 'floor-dsync', 'floor-bandwidth'];
 /** The warm-up is long enough for the compiler to have settled before the first turn. */
 const FULL = {
   sizes: [256, 1024, 4096, MIB],
-  writers: [1, 2, 4, 8, 16, 64, 1000],
+  writers: [1, 2, 4, 8, 16, 64, 256, 1000],
   rounds: 5,
   milliseconds: 180,
   warmUpMilliseconds: 600,
@@ -56,7 +56,7 @@ export async function run({ quick, directory, progress }) {
     for (const size of plan.sizes) {
       const taking = contestants.filter(({ onlyFor }) => onlyFor === undefined || onlyFor === size);
       await openAll(taking, children, directory, size, plan);
-      for (const writers of plan.writers) {
+      for (const writers of writersFor(size, plan)) {
         progress(`commits of ${sizeName(size)} from ${writers} writers`);
         cells.push({ size, writers, of: await measureCell(taking, children, size, writers, plan) });
       }
@@ -83,16 +83,14 @@ async function openAll(contestants, children, directory, size, plan) {
 /** One size, one number of writers. Those with a single writer are measured beside 1 and beside 64 of the others. */
 async function measureCell(contestants, children, size, writers, plan) {
   const taking = contestants.filter(({ single }) => !single || writers === 1 || writers === 64);
-  const rounds = roundsFor(size, writers, plan);
-  const turns = await interleave(taking.map((contestant) => contestant.name), rounds, (contestant) =>
+  const turns = await interleave(taking.map((contestant) => contestant.name), plan.rounds, (contestant) =>
     children.get(contestant).call('turn', { writers, milliseconds: plan.milliseconds }));
   return Object.fromEntries([...turns].map(([contestant, of]) => [contestant, summarise(of)]));
 }
 
-/** Every writer commits at least once: entries of 1 MiB from many writers take long whatever the time of a turn. */
-function roundsFor(size, writers, plan) {
-  if (size < MIB) return plan.rounds;
-  return writers < 1000 ? Math.min(3, plan.rounds) : 1;
+/** Every writer commits at least once in a turn: with entries of 1 MiB, more than 64 would take minutes. */
+function writersFor(size, { writers }) {
+  return size < MIB ? writers : writers.filter((count) => count <= 64);
 }
 
 export function report({ cells, contestants, plan }) {
@@ -104,13 +102,14 @@ export function report({ cells, contestants, plan }) {
   return parts.join('\n\n');
 }
 
-function explanation({ rounds, milliseconds, sizes }) {
-  const roundsText = `${rounds} interleaved rounds${sizes.includes(MIB) ? ' (3 at 1 MiB, 1 with 1000 writers)' : ''}`;
+function explanation({ rounds, milliseconds }) {
   return [
     'Each writer commits one entry after the other and waits until it is durable.',
-    `${roundsText} of ${milliseconds} ms for each contestant,`,
+    `${rounds} interleaved rounds of ${milliseconds} ms for each contestant,`,
     'every contestant in a process of its own; commits/s and CPU time (of all threads) are medians over the rounds,',
-    'latencies quantiles of all samples. The log has its default options and LogVoid, and recycles its segments.',
+    'latencies quantiles of all samples, the spread is the fastest round ÷ the slowest. Ratios are taken round by',
+    'round: their median, and in brackets the least and the greatest. The log has its default options and LogVoid,',
+    'and recycles its segments.',
     'The floors and the SQLite peers block the thread: they have one writer, whatever the number, and are measured',
     'beside 1 and 64.',
   ].join(' ');
@@ -125,30 +124,37 @@ function disturbance(cells) {
 
 function ratesTable(cells, contestants, size, plan) {
   const rows = [];
+  const allWriters = writersFor(size, plan);
   for (const contestant of contestants) {
-    const row = plan.writers.map((writers) => cell(cells, size, writers)?.[contestant.name]);
+    const row = allWriters.map((writers) => cell(cells, size, writers)?.[contestant.name]);
     if (row.every((summary) => summary === undefined)) continue;
     rows.push([contestant.title, ...row.map((summary) => (summary === undefined ? '' : rate(summary.perSecond)))]);
   }
-  const toCeiling = plan.writers.map((writers) => cell(cells, size, writers))
-    .map((of) => ratio(of['log-append'].perSecond / of.ceiling.perSecond));
-  rows.push(['log, append ÷ ceiling', ...toCeiling]);
-  return table(['writers', ...plan.writers], rows);
+  const ratios = (one, other) => allWriters.map((writers) => cell(cells, size, writers))
+    .map((of) => showRatio(ratioOf(of[one], of[other])));
+  rows.push(['log, append ÷ ceiling', ...ratios('log-append', 'ceiling')]);
+  rows.push(['log, beginEntry ÷ append', ...ratios('log-entry', 'log-append')]);
+  return table(['writers', ...allWriters], rows);
+}
+
+function showRatio({ middle, least, greatest }) {
+  return `${ratio(middle)} (${ratio(least)}–${ratio(greatest)})`;
 }
 
 function detailsTable(cells, contestants, size, plan) {
   const rows = [];
-  for (const writers of plan.writers.filter((count) => [1, 16, 64, 1000].includes(count))) {
+  for (const writers of writersFor(size, plan).filter((count) => [1, 16, 64, 256, 1000].includes(count))) {
     for (const contestant of contestants) {
       const summary = cell(cells, size, writers)?.[contestant.name];
       if (summary === undefined) continue;
       rows.push([
-        `${writers}: ${contestant.title}`, rate(summary.perSecond), megabytes(summary.bytesPerSecond),
+        `${writers}: ${contestant.title}`, rate(summary.perSecond), ratio(summary.spread),
+        megabytes(summary.bytesPerSecond),
         ...[summary.p50, summary.p99, summary.p999, summary.cpuMicros].map(duration), summary.samples,
       ]);
     }
   }
-  return table(['writers', 'commits/s', 'MB/s', 'p50', 'p99', 'p99.9', 'CPU/commit', 'samples'], rows);
+  return table(['writers', 'commits/s', 'spread', 'MB/s', 'p50', 'p99', 'p99.9', 'CPU/commit', 'samples'], rows);
 }
 
 /** The summaries of one cell by contestant, or undefined. */
@@ -182,7 +188,7 @@ export function plots({ cells, contestants, plan }) {
   }
 
   function pointsOf(contestant, size, value) {
-    return plan.writers.map((writers) => [writers, cell(cells, size, writers)?.[contestant.name]])
+    return writersFor(size, plan).map((writers) => [writers, cell(cells, size, writers)?.[contestant.name]])
       .filter(([, summary]) => summary !== undefined)
       .map(([writers, summary]) => [writers, value(summary)]);
   }
