@@ -275,3 +275,18 @@ inMemory('an entry can be read in part, in pieces or not at all without disturbi
   }
   assert.deepEqual(lengths, [1, 20_000, 1, 1]);
 });
+
+forEachFileManager('chunks in memory differ from those that are read, change later, or are not there', async (storage) => {
+  const log = await storage.open({ manager: new KeepingManager(), options: { preallocateBytes: 65536, checkpointAfterBytes: 60_000 } });
+  const written = [[pattern(200, 1)], [], [pattern(0), pattern(700, 2)], [pattern(20_000, 3), pattern(3)], [pattern(9, 4)]];
+  for (const chunks of written) await log.append(chunks);
+  const found: (Uint8Array[] | undefined)[] = [];
+  for await (const entry of log.entries()) {
+    const inMemory = entry.chunksInMemory();
+    if (inMemory !== undefined) assert.deepEqual(inMemory, await entry.readAllChunks());
+    found.push(inMemory);
+  }
+  // The buffers of this log do not hold the largest.
+  const expected = written.map((chunks, i) => (i === 3 ? undefined : chunks.map((chunk) => chunk.toString('hex'))));
+  assert.deepEqual(found.map((chunks) => chunks?.map((chunk) => Buffer.from(chunk).toString('hex'))), expected);
+});
