@@ -1,24 +1,33 @@
-import { writeFile } from 'node:fs/promises';
-import { NodeFileManager, WriteAheadLog, type LogManager } from 'segmented-wal';
+import { WriteAheadLog, type LogManager } from 'segmented-wal';
+import { SnapshotFile } from 'segmented-wal/snapshot';
 
-const files = new NodeFileManager();
-const texts: string[] = [];
+const file = new SnapshotFile('my-log/snapshot');
+let texts: string[] = [];
+let lastId = 0; // of the last entry in `texts`
 
 const manager: LogManager = {
-  // Called at opening, for each entry that has not been checkpointed.
+  // Called first. Loads what was stored, and answers up to which entry that is.
+  async open() {
+    const snapshot = await file.load();
+    texts = (await snapshot?.json() ?? []) as string[];
+    return (lastId = snapshot?.lastId ?? 0);
+  },
+  // Called for each later entry.
   async recover(entry) {
-    texts.push(String(Buffer.concat(await entry.readAllChunks())));
+    apply(entry.id, String(Buffer.concat(await entry.readAllChunks())));
   },
   // Called when a segment is full. The log frees the segment once this has resolved.
-  async checkpointTo(lastId, entries) {
-    const stored: string[] = [];
-    for await (const entry of entries) stored.push(String(Buffer.concat(await entry.readAllChunks())));
-    await writeFile(`stored-${lastId}.json`, JSON.stringify(stored), { flush: true });
-    await files.syncDirectory('.'); // makes the name of the file durable, too
+  async checkpointTo() {
+    await file.save(lastId, JSON.stringify(texts)); // atomic and durable
   },
 };
 
+function apply(id: number, text: string): void {
+  texts.push(text);
+  lastId = id;
+}
+
 const log = await WriteAheadLog.recover('my-log', manager);
-const { id } = await log.append('hello'); // durable when this resolves
-console.log(id, texts.length); // 1 0
+await log.append('hello', { onCommitted: ({ id }) => apply(id, 'hello') }); // durable when this resolves
+console.log(lastId, texts); // 1 [ 'hello' ]
 await log.shutdown();

@@ -3,8 +3,9 @@ import { ignoreRejection } from '../base/async.js';
 import { show } from '../base/bytes.js';
 import { commitChannel } from '../base/channels.js';
 import { assertChunkLength, chunkBytes } from '../model/entry.js';
-import type { ChunkData, ChunkRecord, CommitOptions, EntryId } from '../model/entry.js';
-import { isDurable, type SyncMode } from '../model/options.js';
+import type { AppendOptions, ChunkData, ChunkRecord, EntryId } from '../model/entry.js';
+import { isDurable, onCommittedOf, type SyncMode } from '../model/options.js';
+import { orderedCall } from '../engine/write/append.js';
 import { OpenEntry } from '../engine/write/open-entry.js';
 
 /**
@@ -95,16 +96,17 @@ export class EntryWriter implements AsyncDisposable {
    *
    * Throws a TypeError, and changes nothing, if the entry is not open or a chunk is unfinished.
    */
-  commit(options?: CommitOptions): Promise<EntryId> {
+  commit(options?: AppendOptions<EntryId>): Promise<EntryId> {
     if (!commitChannel.hasSubscribers) return this.#commit(options);
     return commitChannel.tracePromise(() => this.#commit(options), { directory: this.#directory, id: this.id });
   }
 
-  #commit(options: CommitOptions | undefined): Promise<EntryId> {
+  #commit(options: AppendOptions<EntryId> | undefined): Promise<EntryId> {
     return new Promise((committed, failed) => {
       const durable = isDurable(options, this.#syncMode);
+      const call = orderedCall(onCommittedOf(options), () => this.id, failed);
       this.#assertWritable();
-      this.#entry.commit({ committed, failed }, durable);
+      this.#entry.commit({ committed, failed }, durable, call);
     });
   }
 

@@ -5,10 +5,10 @@ import { commitChannel, publish, recoverChannel, traced } from '../base/channels
 import { systemEnvironment, type Environment } from '../base/environment.js';
 import { show } from '../base/bytes.js';
 import { assertFrom, assertId, futureError, entryData, entryDataLength } from '../model/entry.js';
-import type { ChunkData, CommitOptions, CommittedEntry, EntryId } from '../model/entry.js';
+import type { AppendOptions, ChunkData, CommittedEntry, EntryId } from '../model/entry.js';
 import type { LogPosition } from '../model/log-position.js';
 import { absolutePath } from '../model/absolute-path.js';
-import { isDurable, resolveOptions, signalOf, type WalOptions } from '../model/options.js';
+import { isDurable, onCommittedOf, resolveOptions, signalOf, type WalOptions } from '../model/options.js';
 import type { RecoveryReport } from '../engine/recover/recovery.js';
 import { EntryIterator } from '../engine/read/entry-iterator.js';
 import { LiveChunks } from '../engine/read/live-chunks.js';
@@ -182,22 +182,23 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * const [one, two] = await Promise.all([log.append('a chunk'), log.append(['two', 'chunks'])]); // one flush
    * console.log(one.id, two.id, two.chunks.length); // 1 2 2
    */
-  append(data: ChunkData | readonly ChunkData[], options?: CommitOptions): Promise<CommittedEntry> {
+  append(data: ChunkData | readonly ChunkData[], options?: AppendOptions<CommittedEntry>): Promise<CommittedEntry> {
     if (!commitChannel.hasSubscribers) return this.#append(data, options);
     const context = { directory: this.#log.directory.path };
     return commitChannel.tracePromise(() => this.#append(data, options), context);
   }
 
-  #append(data: ChunkData | readonly ChunkData[], options?: CommitOptions): Promise<CommittedEntry> {
+  #append(data: ChunkData | readonly ChunkData[], options?: AppendOptions<CommittedEntry>): Promise<CommittedEntry> {
     return new Promise((resolve, reject) => {
       const { writeQueue, options: { sync } } = this.#log;
       const durable = isDurable(options, sync);
+      const onCommitted = onCommittedOf(options);
       if (isLong(data)) {
         const copy = (data as readonly ChunkData[]).slice();
-        resolve(writeQueue.appendLarge([copy], durable).then(([entry]) => entry));
+        resolve(writeQueue.appendLargeEntry(copy, durable, onCommitted));
       } else {
         const entry = entryData(data);
-        writeQueue.append(entry, entryDataLength(entry), durable, resolve, reject);
+        writeQueue.append(entry, entryDataLength(entry), durable, onCommitted, resolve, reject);
       }
     });
   }
@@ -212,22 +213,24 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(transfer.map(({ id }) => id)); // [ 1, 2 ]
    */
   appendBatch(
-    entries: readonly (ChunkData | readonly ChunkData[])[], options?: CommitOptions,
+    entries: readonly (ChunkData | readonly ChunkData[])[], options?: AppendOptions<readonly CommittedEntry[]>,
   ): Promise<readonly CommittedEntry[]> {
     const describe = () => ({ directory: this.#log.directory.path });
     return traced(commitChannel, describe, () => this.#appendBatch(entries, options));
   }
 
   #appendBatch(
-    entries: readonly (ChunkData | readonly ChunkData[])[], options?: CommitOptions,
+    entries: readonly (ChunkData | readonly ChunkData[])[], options?: AppendOptions<readonly CommittedEntry[]>,
   ): Promise<readonly CommittedEntry[]> {
     return new Promise((resolve) => {
       if (!Array.isArray(entries)) throw new TypeError(`a batch must be an array of entries, not ${show(entries)}`);
       const { writeQueue, options: { sync } } = this.#log;
       const durable = isDurable(options, sync);
+      const onCommitted = onCommittedOf(options);
+      const isLarge = isLong(entries) || entries.some(isLong);
       if (entries.length === 0) resolve([]);
-      else if (isLong(entries) || entries.some(isLong)) resolve(writeQueue.appendLarge(entries.slice(), durable));
-      else resolve(writeQueue.appendBatch(Array.from(entries, entryData), durable));
+      else if (isLarge) resolve(writeQueue.appendLarge(entries.slice(), durable, onCommitted));
+      else resolve(writeQueue.appendBatch(Array.from(entries, entryData), durable, onCommitted));
     });
   }
 

@@ -67,6 +67,28 @@ export interface CommitOptions {
   readonly durable?: boolean;
 }
 
+/**
+ * What a single commit asks for, and what is called when it is done.
+ *
+ * @example
+ * const state = new Map<string, string>();
+ * const set = (key: string, value: string) => log.append([key, value], { onCommitted: () => state.set(key, value) });
+ * await Promise.all([set('color', 'red'), set('color', 'blue')]);
+ * console.log(state.get('color')); // blue
+ */
+export interface AppendOptions<Committed = unknown> extends CommitOptions {
+  /**
+   * Called with what the promise will resolve with, once the commit is as safe as was asked for, and before its promise
+   * resolves. These calls come in the order of the ids, whatever the promises do, each after those of all entries
+   * before it: what is applied here is applied in the order in which it will be recovered. Must be synchronous: a
+   * promise is not awaited. If it throws, this commit's promise rejects with that, although the entry is committed;
+   * nothing else is concerned.
+   */
+  readonly onCommitted?: (this: void, committed: Committed) => unknown;
+}
+
+export type OnCommitted<Committed> = NonNullable<AppendOptions<Committed>['onCommitted']>;
+
 /** The bytes of `data`, without a copy where they are bytes already. Throws a TypeError for any other type. */
 export function chunkBytes(data: ChunkData): Uint8Array {
   if (typeof data === 'string') return Buffer.from(data, 'utf8');

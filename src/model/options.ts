@@ -1,7 +1,7 @@
 import type { FileManager } from '../files/file-manager.js';
 import { NodeFileManager } from '../files/node-file-manager.js';
 import { show } from '../base/bytes.js';
-import type { CommitOptions } from './entry.js';
+import type { AppendOptions, CommitOptions, OnCommitted } from './entry.js';
 import { MAX_VERSION_INFO_LENGTH } from '../format/segment-format.js';
 
 /**
@@ -188,13 +188,22 @@ function progressCallback(value: unknown): NonNullable<WalOptions['onRecoveryPro
   return value as NonNullable<WalOptions['onRecoveryProgress']>;
 }
 
-const COMMIT_OPTIONS: Required<CommitOptions> = { durable: true };
+const COMMIT_OPTIONS: Required<AppendOptions> = { durable: true, onCommitted: () => undefined };
 
 /** Whether a commit waits until its entry is durable. Throws a TypeError for anything but options. */
 export function isDurable(options: CommitOptions | undefined, mode: SyncMode): boolean {
   if (options === undefined) return mode === 'commit';
   assertOptions(options, COMMIT_OPTIONS);
   return options.durable === undefined ? mode === 'commit' : flag('durable', options.durable);
+}
+
+/** What is to be called when a commit is done. `isDurable` has looked at the other options. */
+export function onCommittedOf<Committed>(
+  options: AppendOptions<Committed> | undefined,
+): OnCommitted<Committed> | undefined {
+  const onCommitted = options?.onCommitted;
+  if (onCommitted === undefined || typeof onCommitted === 'function') return onCommitted;
+  throw new TypeError(`onCommitted must be a function, not ${show(onCommitted)}`);
 }
 
 /** The signal in `options`, which may also have `others`. Throws a TypeError for anything but options or a signal. */

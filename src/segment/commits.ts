@@ -19,6 +19,8 @@ export class Commits {
   readonly waiters: CommitWaiter[] = [];
   /** Those who wait until it has been handed to the operating system. */
   readonly orderedWaiters: CommitWaiter[] = [];
+  /** What is called before any waiter, in the order of the ids; undefined in most logs. */
+  #calls: (() => void)[] | undefined;
 
   constructor(end: number, id: EntryId) {
     this.end = end;
@@ -29,7 +31,14 @@ export class Commits {
     return this.waiters.length > 0 || this.orderedWaiters.length > 0;
   }
 
+  /** `call` is called when the entry that was ended last is as safe as was asked for. It must not throw. */
+  callInOrder(call: () => void): void {
+    (this.#calls ??= []).push(call);
+  }
+
   acknowledge(): void {
+    // One list for both kinds of waiters, since their ids alternate.
+    if (this.#calls !== undefined) for (const call of this.#calls) call();
     for (const waiter of this.waiters) waiter.committed();
     for (const waiter of this.orderedWaiters) waiter.committed();
   }

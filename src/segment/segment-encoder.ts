@@ -247,6 +247,11 @@ export class SegmentEncoder {
     this.#commit(id, waiter, isDurable);
   }
 
+  /** See `Commits.callInOrder`. */
+  callInOrder(call: () => void): void {
+    this.#commits.callInOrder(call);
+  }
+
   /** Ends the open entry and begins the next of its batch, which has the id `nextId`. */
   continueBatch(nextId: number): void {
     this.#writeEnd(format.JOIN_MARKER);

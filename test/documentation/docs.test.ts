@@ -25,7 +25,7 @@ const EMBEDDING = 'examples/guides/embedding.md';
 
 /** What the guide on embedding says must not be left out. */
 const STEPS = [
-  ['to wait for the log', ['const { id } = await this.#log.append([key, value]);', 'const id = 1e9; void this.#log.append([key, value]);']],
+  ['to wait for the log', ['await this.#log.append([key', 'this.#apply(this.#lastId, key, value); void this.#log.append([key']],
   ['to wait for the snapshot', ['await this.file.save', 'void this.file.save']],
 ] as const;
 

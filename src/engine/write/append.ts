@@ -1,6 +1,6 @@
 import type { WalError } from '../../base/errors.js';
 import { entryDataLength } from '../../model/entry.js';
-import type { ChunkRecord, CommittedEntry, EntryData } from '../../model/entry.js';
+import type { ChunkRecord, CommittedEntry, EntryData, OnCommitted } from '../../model/entry.js';
 import type { CommitWaiter } from '../../segment/commits.js';
 import type { SegmentEncoder } from '../../segment/segment-encoder.js';
 import type { Rotation } from './rotation.js';
@@ -59,7 +59,7 @@ abstract class Append<Result> implements Request, CommitWaiter {
 /** A whole entry on its way to the disk. The usual case, and so not a batch of one. */
 export class EntryAppend extends Append<CommittedEntry> {
   #data: EntryData;
-  #entry = NO_ENTRY;
+  protected entry = NO_ENTRY;
 
   constructor(
     data: EntryData, length: number, isDurable: boolean,
@@ -75,31 +75,54 @@ export class EntryAppend extends Append<CommittedEntry> {
     if (hasWaited) this.assertLength(entryDataLength(data));
     const id = rotation.takeId();
     if (data instanceof Uint8Array) {
-      this.#entry = { id, chunks: [encoder.writeEntry(id, data, this, this.isDurable)] };
+      this.entry = { id, chunks: [encoder.writeEntry(id, data, this, this.isDurable)] };
     } else {
       encoder.beginEntry(id);
-      this.#entry = { id, chunks: encodeChunks(encoder, data) };
+      this.entry = { id, chunks: encodeChunks(encoder, data) };
       encoder.endEntry(id, this, this.isDurable);
     }
     this.#data = NO_CHUNKS;
   }
 
   committed(): void {
-    this.resolve(this.#entry);
+    this.resolve(this.entry);
+  }
+}
+
+/** An entry with something to call when it is committed: a class of its own, so that the others carry nothing. */
+export class CallingEntryAppend extends EntryAppend {
+  readonly #onCommitted: OnCommitted<CommittedEntry>;
+
+  constructor(
+    data: EntryData, length: number, isDurable: boolean, onCommitted: OnCommitted<CommittedEntry>,
+    resolve: (entry: CommittedEntry) => void, reject: (error: unknown) => void,
+  ) {
+    super(data, length, isDurable, resolve, reject);
+    this.#onCommitted = onCommitted;
+  }
+
+  override writeTo(rotation: Rotation, hasWaited: boolean): void {
+    const { encoder } = rotation;
+    super.writeTo(rotation, hasWaited);
+    const { entry } = this;
+    encoder.callInOrder(orderedCall(this.#onCommitted, () => entry, this.reject));
   }
 }
 
 /** Whole entries, at least one, on their way to the disk: all or none of them. */
 export class BatchAppend extends Append<readonly CommittedEntry[]> {
   #data: readonly EntryData[];
+  readonly #onCommitted: OnCommitted<readonly CommittedEntry[]> | undefined;
   #entries: readonly CommittedEntry[] = [];
 
   constructor(
     data: readonly EntryData[], length: number, isDurable: boolean,
+    onCommitted: OnCommitted<readonly CommittedEntry[]> | undefined,
     resolve: (entries: readonly CommittedEntry[]) => void, reject: (error: unknown) => void,
   ) {
     super(length, isDurable, resolve, reject);
     this.#data = data;
+    this.#onCommitted = onCommitted;
   }
 
   writeTo(rotation: Rotation, hasWaited: boolean): void {
@@ -116,11 +139,34 @@ export class BatchAppend extends Append<readonly CommittedEntry[]> {
     });
     this.#data = NO_ENTRIES;
     encoder.endEntry(id, this, this.isDurable);
+    const call = orderedCall(this.#onCommitted, () => this.#entries, this.reject);
+    if (call !== undefined) encoder.callInOrder(call);
   }
 
   committed(): void {
     this.resolve(this.#entries);
   }
+}
+
+export function orderedCall<Result>(
+  onCommitted: OnCommitted<Result>, result: () => Result, reject: (error: unknown) => void,
+): () => void;
+export function orderedCall<Result>(
+  onCommitted: OnCommitted<Result> | undefined, result: () => Result, reject: (error: unknown) => void,
+): (() => void) | undefined;
+
+/** Calls `onCommitted` if there is one. What that throws rejects its caller's promise, and concerns no other commit. */
+export function orderedCall<Result>(
+  onCommitted: OnCommitted<Result> | undefined, result: () => Result, reject: (error: unknown) => void,
+): (() => void) | undefined {
+  if (onCommitted === undefined) return undefined;
+  return () => {
+    try {
+      onCommitted(result());
+    } catch (error) {
+      reject(error);
+    }
+  };
 }
 
 /** The bytes that the entries of a batch take. */

@@ -1,6 +1,7 @@
 import { TurnBudget } from '../../base/turns.js';
 import { assertChunkLength, chunkBytes, type ChunkData, type CommittedEntry } from '../../model/entry.js';
-import type { ChunkRecord } from '../../model/entry.js';
+import type { ChunkRecord, OnCommitted } from '../../model/entry.js';
+import { orderedCall } from './append.js';
 import type { OpenEntry } from './open-entry.js';
 
 /**
@@ -10,11 +11,12 @@ import type { OpenEntry } from './open-entry.js';
  */
 export async function appendLarge(
   entry: OpenEntry, batch: readonly (ChunkData | readonly ChunkData[])[], isDurable: boolean,
+  onCommitted: OnCommitted<readonly CommittedEntry[]> | undefined,
 ): Promise<CommittedEntry[]> {
   try {
     const written = await writeEntries(entry, batch);
     await new Promise((committed, failed) => {
-      entry.commit({ committed, failed }, isDurable);
+      entry.commit({ committed, failed }, isDurable, orderedCall(onCommitted, () => written, failed));
     });
     return written;
   } catch (error) {

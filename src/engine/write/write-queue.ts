@@ -3,12 +3,12 @@ import { deferred, type Deferred } from '../../base/async.js';
 import type { Environment } from '../../base/environment.js';
 import type { WalError } from '../../base/errors.js';
 import { TurnBudget } from '../../base/turns.js';
-import type { ChunkData, CommittedEntry, EntryData } from '../../model/entry.js';
+import type { ChunkData, CommittedEntry, EntryData, OnCommitted } from '../../model/entry.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { closedError, type Lifecycle } from '../directory/lifecycle.js';
 import type { LogDirectory } from '../directory/log-directory.js';
 import type { Flusher } from '../flush/flusher.js';
-import { batchLength, BatchAppend, EntryAppend, type Request } from './append.js';
+import { batchLength, BatchAppend, CallingEntryAppend, EntryAppend, type Request } from './append.js';
 import { EntryBegin, type BeginWaiter, type WriteSlot } from './entry-begin.js';
 import { appendLarge } from './large-append.js';
 import { Line } from './line.js';
@@ -78,30 +78,44 @@ export class WriteQueue implements WriteSlot {
 
   /** Writes an entry in its turn. Calls one of the two when it is as safe as was asked for, or cannot be. */
   append(
-    data: EntryData, length: number, isDurable: boolean,
+    data: EntryData, length: number, isDurable: boolean, onCommitted: OnCommitted<CommittedEntry> | undefined,
     resolve: (entry: CommittedEntry | Promise<CommittedEntry>) => void, reject: (error: unknown) => void,
   ): void {
     if (length <= AT_ONCE_BYTES && length <= this.#maxPendingBytes) {
-      this.#submit(new EntryAppend(data, length, isDurable, resolve, reject));
-    } else resolve(this.appendLarge([data], isDurable).then(([entry]) => entry));
+      this.#submit(onCommitted === undefined
+        ? new EntryAppend(data, length, isDurable, resolve, reject)
+        : new CallingEntryAppend(data, length, isDurable, onCommitted, resolve, reject));
+    } else resolve(this.appendLargeEntry(data, isDurable, onCommitted));
   }
 
   /** Writes entries, of which all or none will be found after a crash. */
-  appendBatch(batch: readonly EntryData[], isDurable: boolean): Promise<readonly CommittedEntry[]> {
+  appendBatch(
+    batch: readonly EntryData[], isDurable: boolean, onCommitted: OnCommitted<readonly CommittedEntry[]> | undefined,
+  ): Promise<readonly CommittedEntry[]> {
     return new Promise((resolve, reject) => {
       const length = batchLength(batch);
       if (length <= AT_ONCE_BYTES && length <= this.#maxPendingBytes) {
-        this.#submit(new BatchAppend(batch, length, isDurable, resolve, reject));
-      } else resolve(this.appendLarge(batch, isDurable));
+        this.#submit(new BatchAppend(batch, length, isDurable, onCommitted, resolve, reject));
+      } else resolve(this.appendLarge(batch, isDurable, onCommitted));
     });
   }
 
   /** As `appendBatch`, for more than may be pending, or is encoded, at once. */
   async appendLarge(
     batch: readonly (ChunkData | readonly ChunkData[])[], isDurable: boolean,
+    onCommitted: OnCommitted<readonly CommittedEntry[]> | undefined,
   ): Promise<CommittedEntry[]> {
     const entry = await new Promise<OpenEntry>((begun, refused) => this.begin({ begun, refused }, true));
-    return appendLarge(entry, batch, isDurable);
+    return appendLarge(entry, batch, isDurable, onCommitted);
+  }
+
+  /** As `append`, for more than may be pending, or is encoded, at once. */
+  async appendLargeEntry(
+    data: ChunkData | readonly ChunkData[], isDurable: boolean, onCommitted: OnCommitted<CommittedEntry> | undefined,
+  ): Promise<CommittedEntry> {
+    const call = onCommitted && (([entry]: readonly CommittedEntry[]) => onCommitted(entry));
+    const [entry] = await this.appendLarge([data], isDurable, call);
+    return entry;
   }
 
   /** Waits for the write slot and takes it. See `OpenEntry.isComplete`. */

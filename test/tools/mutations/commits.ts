@@ -3,6 +3,27 @@ import { crashes, faults, named, RANDOM, type Mutation } from './mutation.js';
 /** What goes wrong between an append and its acknowledgement. */
 export const COMMITS: readonly Mutation[] = [
   {
+    name: 'what is to be applied is called after the promises',
+    file: 'segment/commits.ts',
+    find: 'if (this.#calls !== undefined) for (const call of this.#calls) call();',
+    replace: 'if (this.#calls !== undefined) setImmediate(() => { for (const call of this.#calls) call(); });',
+    caughtBy: named('unit/on-committed', 'a promise resolves before what its entry, or an earlier one, is to be applied by'),
+  },
+  {
+    name: 'what is to be applied is called although the flush has failed',
+    file: 'segment/commits.ts',
+    find: 'reject(error) {',
+    replace: 'reject(error) { for (const call of this.#calls ?? []) call();',
+    caughtBy: named('unit/on-committed', 'something is applied that was never committed'),
+  },
+  {
+    name: 'nobody hears of what onCommitted throws',
+    file: 'engine/write/append.ts',
+    find: 'catch (error) { reject(error); }',
+    replace: 'catch { }',
+    caughtBy: named('unit/on-committed', 'what onCommitted throws is heard of by another caller, or by nobody, or undoes the entry'),
+  },
+  {
     name: 'a rollback forgets the length of the chunk that was committed before it',
     file: 'segment/segment-encoder.ts',
     find: 'taken ? undefined : saved.patch',
