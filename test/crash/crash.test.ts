@@ -8,10 +8,12 @@ import type { FileHandle, FileManager } from '../../src/files/file-manager.js';
 import type { Answer, Task } from '../tools/crash-worker.js';
 import { exploreRandomly, newExploration, shrink, type Failure } from '../support/crash-explorer.js';
 import { crashTest, CrashTestFailure, type CrashTestSubject } from '../support/crash-test.js';
+import { SITUATIONS } from '../support/situations.js';
 import { WORKLOADS, type Step } from '../support/workloads.js';
 
 // The budgets are numbers of cases, so that every machine tries the same ones; the cap is for slow machines.
 const RANDOM_WORKLOADS = 600;
+const LEAST_RANDOM_WORKLOADS = 120;
 const CHOICES_PER_MOMENT = 25;
 const ONE_FAULT_IN = 4;
 const CAP_MS = 60_000;
@@ -53,8 +55,12 @@ describe('an error at any call, once or for ever, leaves a log that keeps its pr
 });
 
 test('random workloads with crashes and faults keep the promises', async (context) => {
-  const { runs, states } = await explore({ kind: 'random', firstSeed: 8, count: RANDOM_WORKLOADS, capMs: CAP_MS });
-  assert.ok(runs > 50, `only ${runs} workloads`);
+  const { runs, states, situations } = await explore({
+    kind: 'random', firstSeed: 8, count: RANDOM_WORKLOADS, least: LEAST_RANDOM_WORKLOADS, capMs: CAP_MS,
+  });
+  assert.ok(runs >= LEAST_RANDOM_WORKLOADS, `only ${runs} workloads`);
+  // Bugs that passed this suite needed these.
+  assert.deepEqual(SITUATIONS.filter((situation) => !(situation in situations)), [], 'never come to');
   context.diagnostic(`${runs} workloads, ${states} crash states`);
 });
 

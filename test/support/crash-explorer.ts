@@ -8,6 +8,8 @@ import { randomPowerLoss, Scenario } from './scenario.js';
 import { settingsFor, type Settings } from './settings.js';
 import type { SimulatedDisk } from './simulated-disk.js';
 import { applies, faultAtCall, type Call, type Fault } from './simulated-file-manager.js';
+import { damageChunk, damageHolds } from './damage-check.js';
+import type { Situation } from './situations.js';
 import { randomWorkload, type Step, type Workload } from './workloads.js';
 
 /** What was tried, and what was found. */
@@ -16,6 +18,8 @@ export interface Exploration {
   states: number;
   /** Runs of a workload. */
   runs: number;
+  /** How often the runs came to each. */
+  readonly situations: Partial<Record<Situation, number>>;
   readonly failures: Failure[];
 }
 
@@ -35,7 +39,7 @@ export interface ExploreOptions {
 }
 
 export function newExploration(): Exploration {
-  return { states: 0, runs: 0, failures: [] };
+  return { states: 0, runs: 0, situations: {}, failures: [] };
 }
 
 /** A moment of a run at which it could have crashed, and what was owed then. */
@@ -93,6 +97,7 @@ export async function exploreRandomly(exploration: Exploration, seed: number, st
     const run = new FaultedRun(exploration, settings, random, faults.faultAt);
     at(faults.description);
     await run.carryOut(workload.steps, random.pick([0, 3, 30]));
+    if (faults.description === NO_FAULTS && workload.steps.every(isDamageable)) await run.damage(at);
     await run.crash(at, 12);
     await run.recoverInPlace(at);
   });
@@ -217,6 +222,7 @@ class FaultedRun {
     let calls = 0;
     this.#scenario = new Scenario(settings, random.fork(), {
       expectsErrors: true,
+      onSituation: (situation) => this.#note(situation),
       survives: () => random.oneIn(3),
       // Calls are counted over all processes of the run.
       faultAt: (call) => {
@@ -238,6 +244,20 @@ class FaultedRun {
     this.#oneIn = 1;
     this.#remember(undefined);
     this.#oneIn = 0;
+  }
+
+  /** Damages what the run has left: the log must say so, instead of taking it for its end. */
+  async damage(at: At): Promise<void> {
+    const { process, model } = this.#scenario;
+    const ended = (): SimulatedDisk => process.disk.crashPoint().processDeath(() => true);
+    at('damage in a chunk');
+    const before = await damageChunk(ended(), model.clone(), this.#settings, this.#random);
+    if (before !== undefined) this.#exploration.states++;
+    if (before?.isPartlyFlushed === true) this.#note('damage before an entry that was partly flushed and rolled back');
+    at('damage in the holds file');
+    if (!(await damageHolds(ended(), model.clone(), this.#settings, this.#random))) return;
+    this.#exploration.states++;
+    this.#note('a damaged holds file');
   }
 
   /** Loses power, or the process, at moments that were kept, the last of them among them. */
@@ -272,6 +292,11 @@ class FaultedRun {
     this.#exploration.states += 1 + (await checkRecovery(disk, model, this.#settings, this.#random.next()));
   }
 
+  #note(situation: Situation): void {
+    const { situations } = this.#exploration;
+    situations[situation] = (situations[situation] ?? 0) + 1;
+  }
+
   #remember(call: Call | undefined): void {
     if (this.#oneIn === 0 || !this.#random.oneIn(this.#oneIn)) return;
     const { process, model } = this.#scenario;
@@ -279,8 +304,15 @@ class FaultedRun {
   }
 }
 
+const NO_FAULTS = 'no faults';
+
+/** Segments with names of other ids, and those that were given up, are not where damage is looked for. */
+function isDamageable({ do: what }: Step): boolean {
+  return what !== 'take over from the predecessor' && what !== 'rename a segment' && what !== 'reopen, abandoning';
+}
+
 function randomFaults(random: Random): { faultAt: (call: Call) => Fault | undefined; description: string } {
-  if (random.oneIn(2)) return { faultAt: () => undefined, description: 'no faults' };
+  if (random.oneIn(2)) return { faultAt: () => undefined, description: NO_FAULTS };
   const index = random.below(random.pick([30, 100, 300]));
   const fault = random.pick(['EIO', 'EIO', 'ENOSPC', 'short', 'EROFS', 'EMFILE'] as const);
   const isPersistent = random.oneIn(3);

@@ -11,8 +11,9 @@ import type { Random } from './random.js';
 import { Violation, type KnownChunk, type ReferenceModel, type ShownEntry } from './reference-model.js';
 import { HangError, Scheduler } from './scheduler.js';
 import type { Settings } from './settings.js';
+import { SituationWatch, type Situation } from './situations.js';
 import type { SimulatedDisk } from './simulated-disk.js';
-import { SimulatedFileManager, type SimulatedFileManagerOptions } from './simulated-file-manager.js';
+import { SimulatedFileManager, type Call, type SimulatedFileManagerOptions } from './simulated-file-manager.js';
 
 export const DIRECTORY = '/log';
 
@@ -21,6 +22,9 @@ export type CheckpointBehaviour = 'succeed' | 'throw' | 'reject' | 'hang';
 
 export interface ModelledLogOptions extends Pick<SimulatedFileManagerOptions, 'faultAt' | 'survives' | 'onStep'> {
   readonly expectsErrors?: boolean;
+  /** Whether the disk has been damaged: WAL_CORRUPT is what the log then is to say. */
+  readonly expectsDamage?: boolean;
+  readonly onSituation?: ((situation: Situation) => void) | undefined;
 }
 
 /** Whether a chunk is written in pieces, and whether its length is known from the beginning. */
@@ -48,7 +52,9 @@ export class ModelledLog {
   readonly #settings: Settings;
   /** Whether the log may reject what it has no reason of its own to reject: while its storage fails. */
   expectsErrors: boolean;
+  readonly #expectsDamage: boolean;
   readonly #random: Random;
+  readonly #watch: SituationWatch;
   readonly #inFlight = new Set<Promise<void>>();
   readonly #followers: Promise<void>[] = [];
   readonly #readers: { readonly reader: ChunkReader; readonly chunk: KnownChunk }[] = [];
@@ -68,7 +74,13 @@ export class ModelledLog {
     this.model = model;
     this.scheduler = new Scheduler(random.fork());
     const { durableWrites } = settings;
-    this.files = new SimulatedFileManager(disk, { scheduler: this.scheduler, durableWrites, ...options });
+    this.#watch = new SituationWatch(options.onSituation ?? (() => {}));
+    const onStep = (call: Call): void => {
+      if (options.onSituation !== undefined) this.#watch.step(call, this.log);
+      options.onStep?.(call);
+    };
+    this.files = new SimulatedFileManager(disk, { scheduler: this.scheduler, durableWrites, ...options, onStep });
+    this.#expectsDamage = options.expectsDamage ?? false;
     this.#settings = settings;
     this.expectsErrors = options.expectsErrors ?? false;
     this.#random = random;
@@ -107,8 +119,21 @@ export class ModelledLog {
 
   /** Makes everything durable that the operating system has. */
   sync(): Promise<Outcome> {
-    const before = this.model.attempts.length;
-    return this.#outcome('sync()', this.#open().sync().then(() => this.model.synced(before)));
+    const before = this.#committedBefore();
+    this.#watch.syncing(this.#open());
+    return this.#outcome('sync()', this.#open().sync().then(() => {
+      this.model.synced(before);
+      this.#watch.hasSynced = true;
+    }));
+  }
+
+  /** Waits until what was committed is durable without being asked to be: only where the log syncs by itself. */
+  async waitUntilDurable(): Promise<Outcome> {
+    const last = this.model.attempts.findLast(({ state }) => state === 'ordered');
+    if (this.#settings.options.sync !== 'interval' || last?.id === undefined) return 'ok';
+    this.#watch.awaitingInterval();
+    const waiting = this.#open().waitForDurable(last.id);
+    return this.#outcome('waitForDurable()', waiting.then(() => this.model.durableUpTo(this.#open().durableId)));
   }
 
   /** Drops the last `count` entries of those there are, or all of them. */
@@ -117,8 +142,13 @@ export class ModelledLog {
     const id = ids.at(-1 - count) ?? Math.max(0, (ids[0] ?? 1) - 1);
     // A log that failed in the middle of a cut takes no other.
     const isOnly = !this.model.isCutting;
+    this.#watch.truncating(this.model.attempts.some(({ state }) => state === 'ordered'));
     if (isOnly) this.model.cutting(id);
-    const outcome = await this.#outcome('truncateAfter()', this.#open().truncateAfter(id).then(() => this.model.cut()));
+    const truncating = this.#open().truncateAfter(id).then(() => {
+      this.model.cut();
+      this.#watch.truncated();
+    });
+    const outcome = await this.#outcome('truncateAfter()', truncating);
     // Where nobody knows from where the hold is, it may be behind.
     const isHeld = (this.model.heldFrom ?? Infinity) > id + 1;
     if (outcome === 'WAL_HELD' && !isHeld) throw new Violation('truncateAfter() was refused for a hold that wants nothing of it');
@@ -131,7 +161,38 @@ export class ModelledLog {
   async truncateBefore(count: number): Promise<Outcome> {
     const id = this.model.liveIds().at(-count) ?? 0;
     if (this.model.heldFrom === undefined || this.model.heldFrom >= id) this.model.released(0, id - 1);
-    return this.#outcome('truncateBefore()', this.#open().truncateBefore(id));
+    this.#watch.releasing++;
+    const releasing = this.#open().truncateBefore(id).finally(() => this.#watch.releasing--);
+    return this.#outcome('truncateBefore()', releasing);
+  }
+
+  /** Gives up the first entries while the last are being dropped. */
+  async truncateAtBothEnds(entries: readonly Uint8Array[], kept: number, dropped: number): Promise<void> {
+    await this.#whileTruncating(entries, dropped, () => this.truncateBefore(kept));
+  }
+
+  /** Goes through the entries, of which there are more than one block, while the last are being dropped. */
+  async truncateWhileReading(entries: readonly Uint8Array[], dropped: number): Promise<void> {
+    await this.#whileTruncating(entries, dropped, async (truncated) => {
+      let isOver = false;
+      void truncated.finally(() => (isOver = true)).catch(() => undefined);
+      let outcome = await this.iterate();
+      for (let more = 20; more > 0 && outcome === 'ok' && !isOver; more--) outcome = await this.iterate();
+      return outcome;
+    });
+  }
+
+  /** Does something in the middle of a truncation. Appends the entries before, and lets nothing be checkpointed. */
+  async #whileTruncating(
+    entries: readonly Uint8Array[], dropped: number, act: (truncated: Promise<Outcome>) => Promise<Outcome>,
+  ): Promise<void> {
+    const { checkpoints } = this;
+    this.checkpoints = 'reject';
+    for (const entry of entries) await this.append([entry], true);
+    const truncated = this.truncateAfter(dropped);
+    await this.scheduler.advance(this.#random.below(20));
+    await Promise.all([truncated, act(truncated)]);
+    this.checkpoints = checkpoints;
   }
 
   /** Takes the hold, or takes it up again, and with `forward` moves it on to the middle of what it keeps. */
@@ -162,7 +223,7 @@ export class ModelledLog {
     const log = this.#open();
     const from = this.model.heldFrom ?? 0;
     const before = this.model.attempts.length;
-    return this.#outcome('entries()', this.#show(log.entries(from === 0 ? {} : { from }), from).then((last) => {
+    return this.#outcome('entries()', this.#show(this.#watched(log.entries(from === 0 ? {} : { from })), from).then((last) => {
       this.model.iteratedAll(from, last, before);
     }));
   }
@@ -185,9 +246,10 @@ export class ModelledLog {
   follow(): void {
     const entries = this.#open().entries({ from: this.#open().durableId + 1, follow: true });
     const from = this.#open().durableId + 1;
+    this.#watch.followers++;
     this.#followers.push(this.#show(entries, from).then(() => {}, (error: unknown) => {
       if (error instanceof Violation) this.#violation ??= error;
-    }));
+    }).finally(() => this.#watch.followers--));
   }
 
   /** Writes an entry through an EntryWriter. Without `waits`, its commit is left in flight. */
@@ -195,12 +257,13 @@ export class ModelledLog {
     chunks: readonly Uint8Array[], end: 'commit' | 'rollback', isStreamed: Streamed, waits: boolean, durable?: boolean,
   ): Promise<Outcome> {
     const ordinal = this.model.begin();
+    const { flushes } = this.#open().stats();
     let committing: Promise<void> | undefined;
     const outcome = await this.#outcome('an entry', this.#write(ordinal, chunks, isStreamed, async (writer) => {
       if (end === 'commit') {
         committing = this.#commit(ordinal, writer, durable);
       } else {
-        this.model.rolledBack(ordinal);
+        this.model.rolledBack(ordinal, this.#open().stats().flushes > flushes);
         await writer.rollback();
       }
     }));
@@ -301,6 +364,22 @@ export class ModelledLog {
     if (breach !== undefined) throw new Violation(`the contract of FileManager was broken: ${breach}`);
   }
 
+  /**
+   * The attempts below this ordinal are committed, or in line as a whole. One that may not be pending at once is written
+   * like an entry that is open: nothing can be waited for that comes after it.
+   */
+  #committedBefore(): number {
+    const { attempts } = this.model;
+    const sizes = new Map<number, number>();
+    for (const { batch, state, chunks } of attempts) {
+      if (state !== 'committing') continue;
+      const size = chunks.reduce((sum, { length }) => sum + length + 64, 64);
+      sizes.set(batch, (sizes.get(batch) ?? 0) + size);
+    }
+    const limit = this.#settings.options.maxPendingBytes ?? Infinity;
+    return [...sizes].find(([, size]) => size > limit)?.[0] ?? attempts.length;
+  }
+
   #open(): WriteAheadLog {
     if (this.log === undefined) throw new Error('the log is not open');
     return this.log;
@@ -388,7 +467,22 @@ export class ModelledLog {
     const isDurable = durable ?? (this.#settings.options.sync ?? 'commit') === 'commit';
     // An answer that comes when the process has ended says nothing of what a loss of power has left.
     if (this.#isDead && !isDurable) return;
+    if (isDurable) this.#watch.hasSynced = true;
     for (const [i, { id, positions }] of committed.entries()) this.model.acknowledged(ordinals[i], id, positions, isDurable);
+  }
+
+  /** The same entries; the watch knows of each for which the iteration waits. */
+  async *#watched(entries: AsyncIterableIterator<Entry>): AsyncGenerator<Entry, void, void> {
+    try {
+      for (;;) {
+        this.#watch.reading++;
+        const result = await entries.next().finally(() => this.#watch.reading--);
+        if (result.done === true) return;
+        yield result.value;
+      }
+    } finally {
+      await entries.return?.();
+    }
   }
 
   /** Notes what an iterator shows, until it ends. Resolves with the last attempt shown, -1 if there was none. */
@@ -447,6 +541,7 @@ export class ModelledLog {
       if (error.code === 'WAL_FAILED') this.#hasFailed = true;
       this.check();
       const isExpected = this.expectsErrors || EXPECTED.has(error.code);
+      if (this.#expectsDamage && error.code === 'WAL_CORRUPT') return error.code;
       if (!isExpected || error.code === 'WAL_CORRUPT') throw new Violation(`${what} was rejected: ${showError(error)}`);
       return error.code;
     }

@@ -31,6 +31,10 @@ export interface Attempt {
   readonly isAbandoned: boolean;
   /** Why it is gone, or how else its story ended. */
   readonly reason: string;
+  /** How many attempts there were when it was known to be durable: those from there on come with a later flush. */
+  readonly durableBefore: number | undefined;
+  /** Whether the disk has a part of it although it was rolled back. */
+  readonly isPartlyFlushed: boolean;
 }
 
 /** An entry as the log has shown it. */
@@ -79,6 +83,8 @@ export class ReferenceModel {
   /** Whether entries were given up that are neither shown nor checkpointed any more. */
   #hasAbandoned = false;
   #cuts = 0;
+  /** What was asked for before this ordinal is durable as soon as it is acknowledged: a sync came after it. */
+  #syncedBefore = 0;
   #snapshot: ReferenceModel | undefined;
 
   constructor(attempts: readonly Attempt[] = [], floor = 0) {
@@ -92,6 +98,7 @@ export class ReferenceModel {
     clone.#cut = this.#cut;
     clone.#heldFrom = this.#heldFrom;
     clone.#hasAbandoned = this.#hasAbandoned;
+    clone.#syncedBefore = this.#syncedBefore;
     return clone;
   }
 
@@ -117,6 +124,8 @@ export class ReferenceModel {
       isReleased: false,
       isAbandoned: false,
       reason: 'it was never committed',
+      durableBefore: undefined,
+      isPartlyFlushed: false,
     });
     return ordinal;
   }
@@ -151,9 +160,10 @@ export class ReferenceModel {
     }
     if (attempt.id === undefined && attempt.state !== 'kept') this.started(ordinal, id);
     const known = positions ?? attempt.positions;
-    if (isDurable) {
+    if (isDurable || ordinal < this.#syncedBefore) {
       this.#keep(ordinal, id, known, 'it was acknowledged');
-      this.synced(ordinal);
+      this.#change(ordinal, { durableBefore: attempt.durableBefore ?? this.#attempts.length });
+      this.#orderedAreKept(ordinal);
     } else if (attempt.state === 'kept') {
       this.#change(ordinal, { positions: known });
     } else {
@@ -161,11 +171,10 @@ export class ReferenceModel {
     }
   }
 
-  /** What the operating system has of the attempts below `ordinal` is durable. */
+  /** What was committed of the attempts below `before` is durable, acknowledged or not. */
   synced(before: number): void {
-    for (const { ordinal, state } of this.#attempts) {
-      if (state === 'ordered' && ordinal < before) this.#change(ordinal, { state: 'kept', reason: 'it was synced' });
-    }
+    this.#syncedBefore = Math.max(this.#syncedBefore, before);
+    this.#orderedAreKept(before);
   }
 
   /** The log says that entries up to `id` are durable. */
@@ -232,9 +241,9 @@ export class ReferenceModel {
     return this.#heldFrom;
   }
 
-  /** The ids that are known to be kept and not to be released, lowest first. */
+  /** The ids that are known to be there, durable or not, and not to be released, lowest first. */
   liveIds(): number[] {
-    const live = this.#attempts.filter(({ state, isReleased }) => state === 'kept' && !isReleased);
+    const live = this.#attempts.filter(({ state, isReleased }) => (state === 'kept' || state === 'ordered') && !isReleased);
     return live.map(({ id }) => id ?? 0).sort((a, b) => a - b);
   }
 
@@ -246,8 +255,8 @@ export class ReferenceModel {
     this.#change(ordinal, { state: isCertain ? 'gone' : 'uncertain', reason: `its commit was rejected with ${code}` });
   }
 
-  rolledBack(ordinal: number): void {
-    this.#change(ordinal, { state: 'gone', reason: 'it was rolled back' });
+  rolledBack(ordinal: number, isPartlyFlushed = false): void {
+    this.#change(ordinal, { state: 'gone', reason: 'it was rolled back', isPartlyFlushed });
   }
 
   /** The process has ended: what was not being committed never can be. */
@@ -308,8 +317,11 @@ export class ReferenceModel {
   }
 
   #expectNoGap(from: number, after: number, before: number): void {
-    for (const { ordinal, id, state, isReleased } of this.#attempts.slice(after + 1, before)) {
+    for (const attempt of this.#attempts.slice(after + 1, before)) {
+      const { ordinal, id, state, isReleased } = attempt;
       if (state !== 'kept' || (id ?? 0) < from) continue;
+      // The cut may be done by now, although nobody has been told.
+      if (this.#cut !== undefined && isBehind(attempt, this.#cut)) continue;
       const isHeld = this.#heldFrom !== undefined && (id ?? 0) >= this.#heldFrom;
       // What is checkpointed may be gone before an iterator comes to it, but not from the middle.
       if (isReleased && (this.#hasAbandoned || (after < 0 && !isHeld))) continue;
@@ -364,6 +376,18 @@ export class ReferenceModel {
     });
   }
 
+  /**
+   * The chunks of entries that were durable before another began that is there, too: what that one was flushed with says
+   * so, and damage in such a chunk cannot pass for the end of the log.
+   */
+  provenChunks(): KnownChunk[] {
+    const last = this.#attempts.findLast(({ state, isReleased }) => state === 'kept' && !isReleased);
+    return this.knownChunks().filter(({ ordinal, bytes }) => {
+      const { durableBefore, isReleased } = this.#attempt(ordinal);
+      return bytes.length > 0 && !isReleased && durableBefore !== undefined && durableBefore <= (last?.ordinal ?? -1);
+    });
+  }
+
   /** Whether the log may answer, from now on, that it has the chunk no more. */
   mayBeGone({ ordinal }: KnownChunk): boolean {
     return this.#attempt(ordinal).isReleased;
@@ -392,7 +416,11 @@ export class ReferenceModel {
     const isMissing = ({ id, state, isReleased }: Attempt): boolean =>
       (state === 'kept' || state === 'ordered') && !isReleased && !ids.has(id ?? 0);
     const behind = this.#attempts.filter((attempt) => isBehind(attempt, cut));
-    if (behind.some(isMissing)) return this.cut();
+    // Only a cut divides a batch, durable or not.
+    const present = this.#attempts.filter(({ state, id }) => state !== 'gone' && id !== undefined && ids.has(id));
+    const batches = new Set(present.map(({ batch }) => batch));
+    const isDivided = ({ batch, id }: Attempt): boolean => batches.has(batch) && id !== undefined && !ids.has(id);
+    if (behind.some((attempt) => isMissing(attempt) || isDivided(attempt))) return this.cut();
     const wereThere = behind.filter(({ state }) => state === 'kept' || state === 'ordered');
     // Of entries that need not be there nothing tells whether they were dropped: their ids may be given anew.
     if (wereThere.every(({ isReleased }) => isReleased)) {
@@ -461,6 +489,12 @@ export class ReferenceModel {
       : `but it was written as ${describe(found)}`;
     if (found !== undefined && wrong === undefined) return found;
     throw new Violation(`${by} showed entry ${entry.id}, ${describe(entry)}, ${wrong}`);
+  }
+
+  #orderedAreKept(before: number): void {
+    for (const { ordinal, state } of this.#attempts) {
+      if (state === 'ordered' && ordinal < before) this.#change(ordinal, { state: 'kept', reason: 'it was synced' });
+    }
   }
 
   #keep(ordinal: number, id: number, positions: readonly LogPosition[], reason: string): void {

@@ -82,6 +82,20 @@ export class Scenario {
       case 'append a batch': return log.appendBatchLater(step.lengths.map((length) => this.#bytes(length)), step.durable);
       case 'sync': return void (await log.sync());
       case 'truncate after': return void (await log.truncateAfter(step.dropped));
+      case 'truncate while reading':
+        return log.truncateWhileReading(this.#several(3, 9000), step.dropped);
+      case 'sync after appends':
+        for (let i = 0; i < step.count; i++) log.appendLater([this.#bytes(step.length)], false);
+        await log.scheduler.advance(this.#random.below(3));
+        return void (await log.sync());
+      case 'truncate at both ends': return log.truncateAtBothEnds(this.#several(4, 400), step.kept, step.dropped);
+      case 'wait until durable':
+        await log.append([this.#bytes(10)]);
+        return void (await log.waitUntilDurable());
+      case 'roll back what was flushed':
+        log.appendLater([this.#bytes(20)]);
+        await log.entry([this.#bytes(step.length)], 'rollback', true, true);
+        return void (await log.append([this.#bytes(9)]));
       case 'truncate before': return void (await log.truncateBefore(step.kept));
       case 'hold': return void (await log.hold(false));
       case 'advance the hold': return void (await log.hold(true));
@@ -177,6 +191,10 @@ export class Scenario {
     if (length >= 2) bytes[1] = number >> 8;
     if (length >= 1) bytes[0] = number;
     return bytes;
+  }
+
+  #several(count: number, length: number): Uint8Array[] {
+    return Array.from({ length: count }, () => this.#bytes(length));
   }
 
   /** Bytes of one of the log's own files: records that are genuine, somewhere else. */

@@ -13,11 +13,11 @@ export interface Settings {
 /**
  * The settings that belong to a seed. The lowest three bits choose strict or ordered mode, durable
  * writes or none, and the size of a sector; the rest chooses the options, of which 0 gives the plainest.
- * Segments are as small as the log allows: a run of twenty entries fills several.
+ * Most segments are as small as the log allows: a run of twenty entries fills several.
  */
 export function settingsFor(seed: number, sync?: SyncMode): Settings {
   const random = new Random(seed);
-  return {
+  const settings: Settings = {
     traits: {
       mode: seed & 1 ? 'ordered' : 'strict',
       sectorBytes: seed & 4 ? 4096 : 512,
@@ -34,6 +34,9 @@ export function settingsFor(seed: number, sync?: SyncMode): Settings {
       sync: sync ?? (seed < 8 ? 'commit' : random.pick(['commit', 'commit', 'commit', 'interval', 'manual'])),
     },
   };
+  // Several entries may be in line, or read in several blocks, without a change of segments.
+  if (seed < 8 || !random.oneIn(6)) return settings;
+  return { ...settings, options: { ...settings.options, preallocateBytes: 16_384, checkpointAfterBytes: 12_000 } };
 }
 
 /** `strict, durable writes, sectors of 512 B, …`, for people. */

@@ -14,6 +14,16 @@ export type Step =
   | { readonly do: 'sync' }
   /** Drops so many of the last entries that are there. */
   | { readonly do: 'truncate after'; readonly dropped: number }
+  /** Appends a few entries, and drops the last while all that is there is iterated over. */
+  | { readonly do: 'truncate while reading'; readonly dropped: number }
+  /** Both at once: the last entries are dropped, and the first given up. */
+  | { readonly do: 'truncate at both ends'; readonly kept: number; readonly dropped: number }
+  /** Appends entries side by side that need not be durable, and makes them so. */
+  | { readonly do: 'sync after appends'; readonly count: number; readonly length: number }
+  /** Appends an entry, and waits until it is durable in a log that syncs at intervals. */
+  | { readonly do: 'wait until durable' }
+  /** Commits an entry, rolls back another that is flushed in part with it, and commits a third. */
+  | { readonly do: 'roll back what was flushed'; readonly length: number }
   /** Gives up all but so many of the last entries that are there. */
   | { readonly do: 'truncate before'; readonly kept: number }
   | { readonly do: 'hold' }
@@ -365,7 +375,7 @@ function randomStep(random: Random): Step {
 function newerStep(random: Random): Step {
   const durable = random.oneIn(3) ? { durable: random.oneIn(2) } : {};
   const end = random.pick(['commit', 'commit later', 'rollback'] as const);
-  switch (random.below(10)) {
+  switch (random.below(18)) {
     case 0: case 1: {
       const lengths = Array.from({ length: random.between(1, 5) }, () => randomLength(random));
       return { do: 'append a batch', lengths, ...durable };
@@ -376,7 +386,13 @@ function newerStep(random: Random): Step {
     case 6: return truncateBefore(random.below(5));
     case 7: return random.pick([hold, hold, advanceHold, releaseHold]);
     case 8: return iterate;
-    default: return follow;
+    case 9: return follow;
+    case 10: case 17: return { do: 'truncate while reading', dropped: random.pick([1, 2, ALL, ALL]) };
+    case 11: case 12: return { do: 'truncate at both ends', kept: random.below(3), dropped: random.pick([1, 2, 5, ALL]) };
+    case 16: return { do: 'sync after appends', count: random.between(2, 5), length: random.between(500, 3500) };
+    case 13: return { do: 'wait until durable' };
+    case 14: case 15: return { do: 'roll back what was flushed', length: random.between(4500, 9000) };
+    default: return sync;
   }
 }
 

@@ -17,7 +17,11 @@ import type { Workload } from '../support/workloads.js';
 export type Task =
   | { readonly kind: 'crashes'; readonly workload: Workload; readonly seed: number; readonly choicesPerMoment: number }
   | { readonly kind: 'faults'; readonly workload: Workload; readonly seed: number; readonly oneIn: number }
-  | { readonly kind: 'random'; readonly firstSeed: number; readonly count: number; readonly capMs: number };
+  | {
+    readonly kind: 'random'; readonly firstSeed: number; readonly count: number;
+    /** A slow machine stops after `capMs`, but not before it has tried so many. */
+    readonly least: number; readonly capMs: number;
+  };
 
 /** What it answers. The report tells of the first failure. */
 export interface Answer {
@@ -36,8 +40,8 @@ async function explore(task: Task): Promise<Answer> {
 
 async function exploreSeeds(exploration: Exploration, task: Task & { kind: 'random' }): Promise<void> {
   const end = Date.now() + task.capMs;
-  for (let seed = task.firstSeed; seed < task.firstSeed + task.count && Date.now() < end; seed++) {
-    await exploreRandomly(exploration, seed);
+  for (let i = 0; i < task.count && (i < task.least || Date.now() < end); i++) {
+    await exploreRandomly(exploration, task.firstSeed + i);
     if (exploration.failures.length > 0) return;
   }
 }
