@@ -33,24 +33,58 @@ export function crc32(bytes: Uint8Array, start = 0): number {
   return crc32Range(bytes, 0, bytes.length, start);
 }
 
-/** The CRC-32 of the bytes from `from` to `to`. Short ones, as most records are, need no view of their own. */
+/** The CRC-32 of the bytes from `from` to `to`. Short ranges, as most records are, need no view of their own. */
 export function crc32Range(bytes: Uint8Array, from: number, to: number, start: number): number {
   if (to - from >= BUILTIN_FROM_BYTES && builtinCrc32 !== undefined) {
     return builtinCrc32(new Uint8Array(bytes.buffer, bytes.byteOffset + from, to - from), start);
   }
-  const b = bytes;
   let crc = ~start;
   let i = from;
-  for (; i + 16 <= to; i += 16) {
-    crc =
-      TABLES[0xf00 | (b[i] ^ (crc & 0xff))] ^ TABLES[0xe00 | (b[i + 1] ^ ((crc >> 8) & 0xff))] ^
-      TABLES[0xd00 | (b[i + 2] ^ ((crc >> 16) & 0xff))] ^ TABLES[0xc00 | (b[i + 3] ^ (crc >>> 24))] ^
-      TABLES[0xb00 | b[i + 4]] ^ TABLES[0xa00 | b[i + 5]] ^ TABLES[0x900 | b[i + 6]] ^ TABLES[0x800 | b[i + 7]] ^
-      TABLES[0x700 | b[i + 8]] ^ TABLES[0x600 | b[i + 9]] ^ TABLES[0x500 | b[i + 10]] ^ TABLES[0x400 | b[i + 11]] ^
-      TABLES[0x300 | b[i + 12]] ^ TABLES[0x200 | b[i + 13]] ^ TABLES[0x100 | b[i + 14]] ^ TABLES[b[i + 15]];
+  if (bytes.length >= BLOCK_BYTES && i + 16 <= to) {
+    const view = viewOf(bytes);
+    for (; i + 16 <= to; i += 16) {
+      const first = view.getInt32(i, true) ^ crc;
+      crc = mix(first, view.getInt32(i + 4, true), view.getInt32(i + 8, true), view.getInt32(i + 12, true));
+    }
   }
-  for (; i < to; i++) crc = (crc >>> 8) ^ TABLES[(crc ^ b[i]) & 0xff];
+  for (; i + 16 <= to; i += 16) {
+    crc = mix(wordAt(bytes, i) ^ crc, wordAt(bytes, i + 4), wordAt(bytes, i + 8), wordAt(bytes, i + 12));
+  }
+  for (; i < to; i++) crc = (crc >>> 8) ^ TABLES[(crc ^ bytes[i]) & 0xff];
   return ~crc >>> 0;
+}
+
+/** What remains of sixteen bytes, which are the little-endian words `a` to `d`. */
+function mix(a: number, b: number, c: number, d: number): number {
+  return (
+    TABLES[0xf00 | (a & 0xff)] ^ TABLES[0xe00 | ((a >>> 8) & 0xff)] ^
+    TABLES[0xd00 | ((a >>> 16) & 0xff)] ^ TABLES[0xc00 | (a >>> 24)] ^
+    TABLES[0xb00 | (b & 0xff)] ^ TABLES[0xa00 | ((b >>> 8) & 0xff)] ^
+    TABLES[0x900 | ((b >>> 16) & 0xff)] ^ TABLES[0x800 | (b >>> 24)] ^
+    TABLES[0x700 | (c & 0xff)] ^ TABLES[0x600 | ((c >>> 8) & 0xff)] ^
+    TABLES[0x500 | ((c >>> 16) & 0xff)] ^ TABLES[0x400 | (c >>> 24)] ^
+    TABLES[0x300 | (d & 0xff)] ^ TABLES[0x200 | ((d >>> 8) & 0xff)] ^
+    TABLES[0x100 | ((d >>> 16) & 0xff)] ^ TABLES[d >>> 24]
+  );
+}
+
+function wordAt(bytes: Uint8Array, i: number): number {
+  return bytes[i] | (bytes[i + 1] << 8) | (bytes[i + 2] << 16) | (bytes[i + 3] << 24);
+}
+
+/** From this length on, bytes are a block of many records: one view of it serves them all. */
+const BLOCK_BYTES = 4096;
+
+/** The block that was looked at last. The next range is nearly always in the same one. */
+let lastBlock: Uint8Array = new Uint8Array(0);
+let lastView: DataView = new DataView(lastBlock.buffer);
+
+function viewOf(block: Uint8Array): DataView {
+  if (block !== lastBlock) {
+    lastView = new DataView(block.buffer, block.byteOffset, block.byteLength);
+    lastBlock = block;
+  }
+  return lastView;
 }
 
 /** The CRC-32 of one byte. */
