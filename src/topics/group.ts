@@ -11,8 +11,16 @@ import type { GroupState } from './state.js';
 import { waitForMessages, type TakeRequest } from './takers.js';
 import { TopicsError } from './topics-error.js';
 
-/** What a group has yet to acknowledge. */
+/**
+ * What a group has yet to acknowledge.
+ *
+ * @example
+ * await topics.topic('orders').publish('order 1');
+ * const { messages, inFlight }: Lag = (await topics.topic('orders').group('billing')).lag;
+ * console.log(messages, inFlight); // 1 0
+ */
 export interface Lag {
+  /** How many messages. */
   readonly messages: number;
   /** The length of their entries. An estimate after a move, and after messages were dropped. */
   readonly bytes: number;
@@ -22,7 +30,13 @@ export interface Lag {
   readonly inFlight: number;
 }
 
-/** What `take` is to wait for. */
+/**
+ * What `take` is to wait for.
+ *
+ * @example
+ * const options: TakeOptions = { max: 100, maxBytes: 1024 * 1024, waitMs: 10 };
+ * console.log(await (await topics.topic('orders').group('billing')).take(options)); // []
+ */
 export interface TakeOptions {
   /** How many messages at most. */
   readonly max: number;
@@ -37,6 +51,18 @@ export interface TakeOptions {
 /**
  * A group of consumers of a topic that share the work: each message is handed out to one of them, and handed out again
  * until one has acknowledged it. What the group has acknowledged is durable.
+ *
+ * @example
+ * const group: Group = await topics.topic('orders').group('billing', { leaseMs: 60_000, maxAttempts: 5 });
+ * const id = await topics.topic('orders').publish('order 1');
+ * for await (const message of group.messages()) {
+ *   console.log(String(message.chunks[0]), message.attempt); // order 1 1
+ *   await message.ack();
+ *   break;
+ * }
+ * await group.seek(id);
+ * console.log((await group.take({ max: 10 })).length); // 1
+ * await group.delete();
  */
 export class Group {
   /** What it is known by after a restart. */

@@ -6,9 +6,9 @@
  * @module segmented-wal/topics
  */
 export { Topics } from './topics.js';
-export type { Change, TopicsStats } from './topics.js';
+export type { TopicsChange, TopicsStats } from './topics.js';
 export { Topic } from './topic.js';
-export type { PublishOptions, ReadOptions, TopicStats } from './topic.js';
+export type { PublishOptions, TopicReadOptions, TopicStats } from './topic.js';
 export { Group } from './group.js';
 export type { Lag, TakeOptions } from './group.js';
 export { Message } from './message.js';

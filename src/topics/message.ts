@@ -13,6 +13,17 @@ export interface Lease {
 /**
  * A message of a topic. One that came from a group is leased: until it is acknowledged, or its lease ends, no other
  * consumer of the group has it.
+ *
+ * @example
+ * await topics.topic('orders').publish('order 1', { key: 'customer 7' });
+ * const group = await topics.topic('orders').group('billing');
+ * const [message]: readonly Message[] = await group.take({ max: 1 });
+ * console.log(message.topic, message.key, message.attempt); // orders customer 7 1
+ * message.extend(60_000); // it takes a while
+ * await message.nack({ delayMs: 10 }); // the printer is out of paper
+ * const [again] = await group.take({ max: 1 });
+ * await again.ack();
+ * console.log(again.attempt); // 2
  */
 export class Message {
   /** Its number: that of its entry in the log. Ids of a topic ascend, but are not consecutive. */

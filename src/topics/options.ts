@@ -1,7 +1,13 @@
 import { show } from '../base/bytes.js';
 import type { ChunkData, EntryId, WalOptions } from '../index.js';
 
-/** What becomes of a topic's messages. */
+/**
+ * What becomes of a topic's messages.
+ *
+ * @example
+ * const retain: Retention = { until: 'expired', ms: 24 * 60 * 60 * 1000, bytes: 1024 ** 3 };
+ * await topics.topic('log lines', retain).publish('a line');
+ */
 export interface Retention {
   /**
    * `consumed`: a message goes when every group of the topic has acknowledged it; a topic without groups keeps its
@@ -25,7 +31,14 @@ export interface Retention {
 
 export type ResolvedRetention = { readonly until: 'consumed' | 'expired' } & Omit<Retention, 'until'>;
 
-/** How topics are stored: as a log is, and some more. Every option has a default. */
+/**
+ * How topics are stored: as a log is, and some more. Every option has a default.
+ *
+ * @example
+ * const small: TopicsOptions = { ...options, keepSegments: 2, retain: { bytes: 1024 ** 3, whenFull: 'reject' } };
+ * const mine = await Topics.open('mine', small);
+ * await mine.close();
+ */
 export interface TopicsOptions extends Omit<WalOptions, 'versionInfo'> {
   /** For topics that were given none of their own. */
   readonly retain?: Retention;
@@ -36,15 +49,29 @@ export interface TopicsOptions extends Omit<WalOptions, 'versionInfo'> {
   readonly keepSegments?: number;
 }
 
-/** A message to be published. */
+/**
+ * A message to be published.
+ *
+ * @example
+ * const outgoing: Outgoing = { topic: 'orders', data: 'order 1', key: 'customer 7' };
+ * console.log((await topics.commit({ publish: [outgoing] })).length); // 1
+ */
 export interface Outgoing {
+  /** The name of its topic. */
   readonly topic: string;
+  /** One chunk, or one for each element. */
   readonly data: ChunkData | readonly ChunkData[];
   /** Messages with the same key can be handed out one at a time: see `GroupOptions.order`. */
   readonly key?: string;
 }
 
-/** How a group consumes. Only `from` is used for a new group alone; the others can be changed later. */
+/**
+ * How a group consumes. Only `from` is used for a new group alone; the others can be changed later.
+ *
+ * @example
+ * const options: GroupOptions = { from: 'next', order: 'key', maxAttempts: 5, deadLetter: 'morgue' };
+ * console.log((await topics.topic('orders').group('billing', options)).name); // billing
+ */
 export interface GroupOptions {
   /**
    * Where a new group begins: with the message that has this id, or the first one since then; with the oldest there

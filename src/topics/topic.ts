@@ -13,7 +13,14 @@ import {
 import type { GroupState, TopicState } from './state.js';
 import { TopicsError } from './topics-error.js';
 
-/** How a message is published. */
+/**
+ * How a message is published.
+ *
+ * @example
+ * const options: PublishOptions = { key: 'customer 7' };
+ * await topics.topic('orders').publish('order 1', options);
+ * for await (const { key } of topics.topic('orders').read()) console.log(key); // customer 7
+ */
 export interface PublishOptions extends CommitOptions {
   /** Messages with the same key can be handed out one at a time: see `GroupOptions.order`. */
   readonly key?: string;
@@ -21,8 +28,16 @@ export interface PublishOptions extends CommitOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What to read. */
-export interface ReadOptions {
+/**
+ * What to read.
+ *
+ * @example
+ * await topics.topic('orders').publish('order 1');
+ * const id = await topics.topic('orders').publish('order 2');
+ * const options: TopicReadOptions = { from: id };
+ * for await (const { chunks } of topics.topic('orders').read(options)) console.log(String(chunks[0])); // order 2
+ */
+export interface TopicReadOptions {
   /** The message to begin with, by its id, or the first since then. Default: the oldest there is. */
   readonly from?: EntryId | Date;
   /** Whether to wait for messages to come. Default: false. */
@@ -31,7 +46,14 @@ export interface ReadOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What a topic retains. */
+/**
+ * What a topic retains.
+ *
+ * @example
+ * const id = await topics.topic('orders').publish('order 1');
+ * const { firstId, lastId, messages }: TopicStats = topics.topic('orders').stats();
+ * console.log(firstId === id, lastId === id, messages); // true true 1
+ */
 export interface TopicStats {
   /** The oldest message there is; 0 if there is none. */
   readonly firstId: EntryId;
@@ -43,7 +65,18 @@ export interface TopicStats {
   readonly bytes: number;
 }
 
-/** A durable stream of messages, in the order of their ids. */
+/**
+ * A durable stream of messages, in the order of their ids.
+ *
+ * @example
+ * const orders: Topic = topics.topic('orders');
+ * await orders.publish('order 1');
+ * const id = await orders.publish(['order 2', 'in two chunks'], { key: 'customer 7' });
+ * await orders.truncateBefore(id);
+ * for await (const { chunks } of orders.read()) console.log(chunks.join()); // order 2,in two chunks
+ * console.log((await orders.group('billing')).lag.messages, orders.stats().messages); // 1 1
+ * await orders.delete();
+ */
 export class Topic {
   /** Its name: 1 to 255 bytes. */
   readonly name: string;
@@ -84,7 +117,7 @@ export class Topic {
    * that are dropped meanwhile are left out. Reading rejects with `TOPICS_UNKNOWN_TOPIC`, `TOPICS_OUT_OF_RANGE`,
    * `WAL_CORRUPT` or the signal's reason.
    */
-  read(options: ReadOptions = {}): AsyncIterableIterator<Message> {
+  read(options: TopicReadOptions = {}): AsyncIterableIterator<Message> {
     assertKnown(options, ['from', 'follow', 'signal']);
     const { from, follow = false, signal } = options;
     if (from !== undefined) assertFrom(from);

@@ -3,6 +3,10 @@ import type { EntryId } from '../index.js';
 /**
  * The errors of topics that a caller is expected to handle carry a stable `code`. Those of the log under them are
  * WalErrors, and a caller's own mistake (a wrong type, an option out of range) is a TypeError or RangeError.
+ *
+ * @example
+ * const isLate = (code: TopicsErrorCode): boolean => code === 'TOPICS_LEASE_LOST';
+ * console.log(isLate('TOPICS_FULL')); // false
  */
 export type TopicsErrorCode =
   /** There is no topic of this name. */
@@ -27,7 +31,17 @@ export interface TopicsErrorDetails {
   readonly id?: EntryId;
 }
 
-/** An error of topics that a caller is expected to handle. */
+/**
+ * An error of topics that a caller is expected to handle.
+ *
+ * @example
+ * await topics.topic('orders').publish('order 1');
+ * const [message] = await (await topics.topic('orders').group('billing')).take({ max: 1 });
+ * await message.ack();
+ * await message.ack().catch((error: unknown) => {
+ *   if (error instanceof TopicsError) console.log(error.code); // TOPICS_ALREADY_ACKNOWLEDGED
+ * });
+ */
 export class TopicsError extends Error {
   /** Tells it from other errors where `instanceof` does not. */
   override readonly name = 'TopicsError';

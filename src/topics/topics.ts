@@ -21,17 +21,34 @@ import { TopicFiles } from './topic-files.js';
 import type { TopicsEvents } from './topics-events.js';
 import { Topic } from './topic.js';
 
-/** What becomes durable as one. */
-export interface Change {
+/**
+ * What becomes durable as one.
+ *
+ * @example
+ * await topics.topic('orders').publish('order 1');
+ * const [order] = await (await topics.topic('orders').group('billing')).take({ max: 1 });
+ * const change: TopicsChange = { publish: [{ topic: 'bills', data: 'bill 1' }], ack: [order] };
+ * console.log((await topics.commit(change)).length); // 1
+ */
+export interface TopicsChange {
   /** Messages to be published. */
   readonly publish?: readonly Outgoing[];
   /** Messages that were handed out, to be acknowledged. */
   readonly ack?: readonly Message[];
 }
 
-/** Where topics stand. */
+/**
+ * Where topics stand.
+ *
+ * @example
+ * await topics.topic('orders').publish('order 1');
+ * const stats: TopicsStats = topics.stats();
+ * console.log(stats.topics, stats.groups, stats.log.commits > 0); // 1 0 true
+ */
 export interface TopicsStats {
+  /** How many topics there are. */
   readonly topics: number;
+  /** How many groups there are. */
   readonly groups: number;
   /** The files with messages that are not in the log any more. */
   readonly runs: number;
@@ -47,6 +64,15 @@ const DEFAULT_KEEP_SEGMENTS = 4;
  * Many durable streams in one log, each read by groups of consumers that remember where they are. All of them share one
  * flush. When `publish` has resolved, its message is handed out to every group of its topic, at least once, until it is
  * acknowledged.
+ *
+ * @example
+ * const mine = await Topics.open('mine', options);
+ * const group = await mine.topic('orders').group('billing');
+ * await mine.topic('orders').publish('order 1');
+ * const [order] = await group.take({ max: 1 });
+ * await mine.commit({ publish: [{ topic: 'bills', data: 'bill 1' }], ack: [order] }); // both or none
+ * console.log([...mine.names()].join(), group.lag.messages, mine.stats().groups); // orders,bills 0 1
+ * await mine.close();
  */
 export class Topics extends EventEmitter<TopicsEvents> implements AsyncDisposable {
   /** The log that everything is in. To be looked at: what else is appended to it makes it no log of topics any more. */
@@ -119,7 +145,7 @@ export class Topics extends EventEmitter<TopicsEvents> implements AsyncDisposabl
    * the ids of what was published when it is durable. Rejects as `publish` and `Message.ack` do; then none of it was
    * done.
    */
-  async commit(change: Change, options?: CommitOptions): Promise<readonly EntryId[]> {
+  async commit(change: TopicsChange, options?: CommitOptions): Promise<readonly EntryId[]> {
     assertKnown(change, ['publish', 'ack']);
     const { publish = [], ack = [] } = change;
     for (const outgoing of publish) assertOutgoing(outgoing);

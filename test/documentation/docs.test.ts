@@ -14,8 +14,9 @@ const run = promisify(execFile);
 
 const api = publicSymbols(path.join(ROOT, 'src/index.ts'));
 const snapshot = publicSymbols(path.join(ROOT, 'src/snapshot/index.ts'));
+const topics = publicSymbols(path.join(ROOT, 'src/topics/index.ts'));
 const testing = publicSymbols(path.join(ROOT, 'test/support/index.ts'));
-const examples = [...api, ...snapshot, ...testing].flatMap((symbol) => [symbol, ...symbol.methods]).flatMap(namedExamples);
+const examples = [...api, ...snapshot, ...topics, ...testing].flatMap((symbol) => [symbol, ...symbol.methods]).flatMap(namedExamples);
 
 /** The samples of the README are run as they are pasted: see readme.test. */
 const pages = documentationPages().filter((page) => page !== 'README.md');
@@ -38,7 +39,7 @@ describe('the reference', () => {
   });
   after(() => project[Symbol.dispose]());
 
-  for (const symbol of [...api, ...snapshot]) {
+  for (const symbol of [...api, ...snapshot, ...topics]) {
     test(`leaves nobody without an example of ${symbol.name}`, () => {
       const missing = withoutExample(symbol);
       assert.deepEqual(missing, [], `the doc comments have no @example of ${missing.join(', ')}`);
@@ -186,20 +187,24 @@ function withoutExample({ name, examples: codes, methods }: PublicSymbol): strin
   return [...(codes.length > 0 ? [] : [name]), ...missing.map((method) => method.name)];
 }
 
-/** A module that runs an example. All that is exported is at hand, and a log in memory. */
+/** A module that runs an example. All that is exported is at hand, and a log, or topics, in memory. */
 function asModule(code: string): string {
   const imports = [...code.matchAll(/^import .*$/gm)].join('\n');
+  const usesTopics = /\btopics\./.test(code);
   const list = (symbols: readonly PublicSymbol[]): string => symbols.map(({ name }) => name).join(', ');
   return `${imports}
     import { ${list(api)} } from 'segmented-wal';
     import { ${list(snapshot)} } from 'segmented-wal/snapshot';
+    import { ${list(topics)} } from 'segmented-wal/topics';
     import { ${list(testing)} } from 'segmented-wal/testing';
     export const options: WalOptions = { fileManager: new MemoryFileManager(), preallocateBytes: 65536 };
     export const open = () => WriteAheadLog.recover('my-log', LogVoid, options);
     export async function run(log: WriteAheadLog) {
+      ${usesTopics ? "const topics = await Topics.open('my-topics', options);" : ''}
       {
         ${code.replaceAll(/^import .*$/gm, '')}
       }
+      ${usesTopics ? 'await topics.close();' : ''}
     }`;
 }
 
