@@ -14,7 +14,7 @@ const manager: LogManager = {
   },
   // Called for each later entry.
   async recover(entry) {
-    apply(entry.id, String(Buffer.concat(await entry.readAllChunks())));
+    apply(entry.id, await entry.text());
   },
   // Called when a segment is full. The log frees the segment once this has resolved.
   async checkpointTo() {

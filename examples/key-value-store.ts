@@ -53,10 +53,6 @@ export class KeyValueStore {
   /** Everything up to `#stored.lastId`. What came later is in `#changes`, which wins. */
   #stored: Stored = { lastId: 0, snapshot: undefined, places: new Map() };
   readonly #changes = new Map<string, Change>();
-  /** Callers of `checkpoint`, who want to know how the running one ends. */
-  readonly #waiting: (() => void)[] = [];
-  #checkpointError: WalError | undefined;
-  #failure: WalError | undefined;
   #isClosed = false;
 
   private constructor(directory: string, fileManager: FileManager) {
@@ -127,13 +123,7 @@ export class KeyValueStore {
 
   /** Resolves when all that was written is in the snapshot. Rejects if a checkpoint has failed; the log tries again. */
   async checkpoint(): Promise<void> {
-    await this.#log.checkpointActive();
-    while (this.#log.stats().segmentsToCheckpoint > 0) {
-      const error = this.#failure ?? this.#checkpointError;
-      if (error !== undefined) throw error;
-      this.#assertOpen();
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
+    await this.#log.checkpoint();
   }
 
   stats(): KeyValueStoreStats {
@@ -151,7 +141,6 @@ export class KeyValueStore {
     this.#isClosed = true;
     // Waits for a running checkpoint, which may replace the snapshot.
     await this.#log.shutdown();
-    this.#wakeWaiting();
     await this.#stored.snapshot?.close();
   }
 
@@ -164,26 +153,6 @@ export class KeyValueStore {
       await this.#stored.snapshot?.close();
       throw error;
     }
-    this.#listen();
-  }
-
-  #listen(): void {
-    this.#log.on('checkpoint', () => {
-      this.#checkpointError = undefined;
-      this.#wakeWaiting();
-    });
-    this.#log.on('checkpointFailed', ({ error }) => {
-      this.#checkpointError = error;
-      this.#wakeWaiting();
-    });
-    this.#log.on('failed', (error) => {
-      this.#failure = error;
-      this.#wakeWaiting();
-    });
-  }
-
-  #wakeWaiting(): void {
-    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   #manager(): LogManager {

@@ -27,5 +27,6 @@ export type { RecoveryProgress, SyncMode, WalOptions } from './model/options.js'
 export { WalError } from './base/errors.js';
 export type { WalErrorCode } from './base/errors.js';
 export { NodeFileManager } from './files/node-file-manager.js';
+export { readFully, writeFully } from './files/transfer.js';
 export { MemoryFileManager } from './files/memory-file-manager.js';
 export type { DirectoryLock, FileHandle, FileManager, OpenOptions } from './files/file-manager.js';

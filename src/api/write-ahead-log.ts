@@ -441,6 +441,21 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
+   * Closes the active segment and resolves when all that was written before the call has been checkpointed, also what
+   * failed before and is tried again now. Rejects with the error if a checkpoint fails (the log goes on trying), and as
+   * `checkpointActive` does. Do not await it in `checkpointTo`.
+   *
+   * @example
+   * await log.append('hello');
+   * await log.checkpoint();
+   * console.log(log.stats().segmentsToCheckpoint); // 0
+   */
+  async checkpoint(): Promise<void> {
+    await this.#log.writeQueue.rotate();
+    await this.#log.checkpointer.whenEmpty();
+  }
+
+  /**
    * Where the log stands now.
    *
    * @example

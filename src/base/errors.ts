@@ -34,6 +34,10 @@ export type WalErrorCode =
   | 'WAL_HELD'
   /** A hold kept more bytes than it may, and keeps nothing any more. */
   | 'WAL_HOLD_BROKEN'
+  /** There is no log in the directory, but there must be one. */
+  | 'WAL_NOT_FOUND'
+  /** There is a log in the directory, but it must be new. */
+  | 'WAL_EXISTS'
   /** Another opening owns the directory. */
   | 'WAL_LOCKED'
   /** The file system is mounted read-only. */

@@ -22,7 +22,18 @@ export async function removeIfThere(fileManager: FileManager, path: string): Pro
   });
 }
 
-/** Writes all of `parts` from `position`, however short the single writes are. */
+/**
+ * Writes all of `parts` from `position`, however short the single writes are: `FileHandle.write` may take fewer bytes
+ * than it is given.
+ *
+ * @example
+ * const files = new MemoryFileManager();
+ * await files.createDirectory('data');
+ * const file = await files.open('data/file', { access: 'create' });
+ * await writeFully(file, [Buffer.from('hel'), Buffer.from('lo')], 0);
+ * console.log(await file.size()); // 5
+ * await file.close();
+ */
 export async function writeFully(file: FileHandle, parts: readonly Uint8Array[], position: number): Promise<void> {
   for (let rest = parts; rest.length > 0;) {
     const written = await file.write(rest, position);
@@ -60,7 +71,19 @@ export function canBlock(file: FileHandle): file is BlockingFileHandle {
   return file.writeBlocking !== undefined && file.syncBlocking !== undefined;
 }
 
-/** Reads until `target` is full or the file ends. Resolves with the number of bytes read. */
+/**
+ * Reads until `target` is full or the file ends, however short the single reads are. Resolves with the number of bytes
+ * read.
+ *
+ * @example
+ * const files = new MemoryFileManager();
+ * await files.createDirectory('data');
+ * const file = await files.open('data/file', { access: 'create' });
+ * await writeFully(file, [Buffer.from('hello')], 0);
+ * const bytes = Buffer.alloc(3);
+ * console.log(await readFully(file, bytes, 1), bytes.toString()); // 3 ell
+ * await file.close();
+ */
 export async function readFully(file: FileHandle, target: Uint8Array, position: number): Promise<number> {
   let filled = 0;
   while (filled < target.length) {

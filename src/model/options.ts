@@ -74,6 +74,10 @@ export interface WalOptions {
   syncIntervalMs?: number;
   /** Up to 255 bytes of your own, stored in the header of every segment written from now on. Default: none. */
   versionInfo?: Uint8Array;
+  /** Refuse with `WAL_NOT_FOUND` to create a log where there is none. Default: false. */
+  mustExist?: boolean;
+  /** Refuse with `WAL_EXISTS` to open a log that is there already. Default: false. */
+  mustBeNew?: boolean;
   /** Where the log is stored. Default: a NodeFileManager. */
   fileManager?: FileManager;
   /** Called now and then during recovery. */
@@ -117,9 +121,12 @@ export function resolveOptions(options: WalOptions = {}, others: object = {}): R
     sync: syncMode(options.sync ?? 'commit'),
     syncIntervalMs: integer('syncIntervalMs', options.syncIntervalMs ?? 100, 1, 60_000),
     versionInfo: versionInfo(options.versionInfo ?? new Uint8Array()),
+    mustExist: flag('mustExist', options.mustExist ?? false),
+    mustBeNew: flag('mustBeNew', options.mustBeNew ?? false),
     fileManager: fileManager(options.fileManager ?? new NodeFileManager()),
     onRecoveryProgress: progressCallback(options.onRecoveryProgress ?? (() => undefined)),
   };
+  if (resolved.mustExist && resolved.mustBeNew) throw new RangeError('mustExist and mustBeNew exclude each other');
   assertKnown(options, { ...resolved, ...others });
   return resolved;
 }

@@ -58,6 +58,11 @@ export class EntryChunk implements AsyncIterable<Uint8Array> {
  * or the segment reader it came from has ended.
  *
  * @example
+ * await log.appendBatch(['hello', '{ "color": "blue" }']);
+ * for await (const entry of log.entries({ from: 2 })) console.log(await entry.json()); // { color: 'blue' }
+ * for await (const entry of log.entries()) console.log((await entry.text()).length); // 5, then 19
+ *
+ * @example
  * const recover = async (entry: Entry) => {
  *   const [key, value] = await entry.readAllChunks();
  *   console.log(`${entry.id}: ${Buffer.from(key)} = ${Buffer.from(value)}`); // 1: color = blue
@@ -112,6 +117,16 @@ export class Entry implements AsyncIterable<EntryChunk> {
     const { start, end } = this.extent;
     const resident = this.#scanner.resident(start, end);
     return resident === undefined ? undefined : copyChunks(resident, this.source.format);
+  }
+
+  /** Its chunks, one after the other, as UTF-8 text. */
+  async text(): Promise<string> {
+    return Buffer.concat(await this.readAllChunks()).toString();
+  }
+
+  /** Its chunks, one after the other, as JSON. Throws a SyntaxError if they are something else. */
+  async json(): Promise<unknown> {
+    return JSON.parse(await this.text());
   }
 
   /** The chunks in the order in which they were written. */

@@ -1,6 +1,7 @@
 import { assert } from '../../base/assert.js';
 import type { Environment } from '../../base/environment.js';
 import { toWalError, type WalError } from '../../base/errors.js';
+import { Waiters } from '../../base/waiters.js';
 import type { EntryId } from '../../model/entry.js';
 import type { Segment } from '../../segment/segment.js';
 import type { Lifecycle } from '../directory/lifecycle.js';
@@ -33,6 +34,8 @@ export class Checkpointer {
   readonly #events: CheckpointerEvents;
   readonly #segments: Segment[] = [];
   readonly #worker: RetryingWorker<Segment>;
+  /** Callers that wait until a segment has been checkpointed. */
+  readonly #waiters = new Waiters<Segment>();
   /** What is running. */
   #persisting: Persisting | undefined;
   /** Entries below this id need not be persisted: the user has released them. */
@@ -52,6 +55,7 @@ export class Checkpointer {
     const onFailed = (error: unknown, segment: Segment, attempt: number, retryInMs: number): void => {
       this.lastError = toWalError(error, `segment ${segment.segmentId} cannot be checkpointed`);
       this.retirement.turnAway(this.lastError, (id) => segment.lastId < id);
+      this.#waiters.reject(this.lastError);
       this.#events.onFailed(this.lastError, segment.segmentId, attempt, retryInMs);
     };
     const isHalted = (): boolean => this.#isHalted;
@@ -129,6 +133,19 @@ export class Checkpointer {
     if (this.#persisting?.dropped.aborted !== false) await this.#worker.idle();
   }
 
+  /**
+   * Resolves when every segment that waits for its checkpoint now has been checkpointed, or is no part of the log any
+   * more. Rejects with the error of the next checkpoint that fails, and when there will be none any more.
+   */
+  async whenEmpty(): Promise<void> {
+    const { refusal } = this.#lifecycle;
+    const last = this.#segments.at(-1);
+    if (last === undefined) return;
+    if (refusal !== undefined) throw refusal;
+    this.#worker.hurry();
+    await this.#waiters.wait(last);
+  }
+
   resume(): void {
     this.#isSuspended = false;
     this.retirement.reconsider();
@@ -142,6 +159,7 @@ export class Checkpointer {
     this.#releasedBelow = Math.min(this.#releasedBelow, id + 1);
     this.#segments.splice(0, Infinity, ...this.#segments.filter((segment) => !segments.has(segment)));
     this.retirement.withdraw(segments, id);
+    this.#waiters.resolve((segment) => segments.has(segment));
   }
 
   /**
@@ -153,6 +171,7 @@ export class Checkpointer {
     assert(refusal !== undefined, 'checkpoints are stopped once the log is closing or has failed');
     // Not after what is running: that may never end.
     this.retirement.turnAway(refusal);
+    this.#waiters.reject(refusal);
     this.#persisting?.stop(refusal);
     this.#worker.hurry();
     await this.retirement.idle();
@@ -177,6 +196,7 @@ export class Checkpointer {
     });
     this.lastError = undefined;
     this.#events.onCheckpointed(segment);
+    this.#waiters.resolve((wanted) => wanted === segment);
   }
 
   /** Resolves with whether the segment need not be persisted any more: not if that was given up. */

@@ -1,5 +1,7 @@
 import type { Environment } from '../../base/environment.js';
-import { toWalError } from '../../base/errors.js';
+import { hasCode } from '../../base/errno.js';
+import { toWalError, WalError } from '../../base/errors.js';
+import { parseSegmentName } from '../../format/file-names.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { BlockPool } from '../../segment/block-pool.js';
 import { Holds } from '../checkpoint/holds.js';
@@ -31,7 +33,10 @@ export async function openLog<Facade>(request: OpeningRequest, wrap: (log: Log) 
   const opened: Closable[] = [];
   let log: Log | undefined;
   try {
+    if (request.options.mustExist) await assertLog(request, true);
     await foundation.directory.acquire();
+    // Under the lock, so that of two that come at once only one finds nothing.
+    if (request.options.mustBeNew) await assertLog(request, false);
     const recovered = await new LogRecovery(foundation, request.target, foundation.holds, opened).run();
     const encoder = await openForWriting(recovered, foundation);
     opened.push(encoder.segment);
@@ -47,6 +52,18 @@ export async function openLog<Facade>(request: OpeningRequest, wrap: (log: Log) 
     await abandon(foundation, log, opened);
     throw toWalError(error, `the log in ${request.directory} cannot be opened`);
   }
+}
+
+/** Throws unless there is a log in the directory, or none. */
+async function assertLog({ directory, options: { fileManager } }: OpeningRequest, isWanted: boolean): Promise<void> {
+  const names = await fileManager.list(directory).catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT')) return [];
+    throw error;
+  });
+  const isThere = names.some((name) => parseSegmentName(name) !== undefined);
+  if (isThere === isWanted) return;
+  if (isWanted) throw new WalError('WAL_NOT_FOUND', `there is no log in ${directory}`);
+  throw new WalError('WAL_EXISTS', `there is a log in ${directory}`);
 }
 
 function lay({ directory: path, options, environment }: OpeningRequest): LogFoundation {

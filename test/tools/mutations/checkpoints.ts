@@ -3,6 +3,20 @@ import { crashes, named, type Mutation } from './mutation.js';
 /** What the checkpointer does wrong. */
 export const CHECKPOINTS: readonly Mutation[] = [
   {
+    name: 'a checkpoint of all has ended when it has begun',
+    file: 'engine/checkpoint/checkpointer.ts',
+    find: 'await this.#waiters.wait(last);',
+    replace: '',
+    caughtBy: named('unit/whole-log', 'checkpoint() resolves before all that was written has been checkpointed (memory)'),
+  },
+  {
+    name: 'a caller that waits for a checkpoint does not hear that it has failed',
+    file: 'engine/checkpoint/checkpointer.ts',
+    find: 'this.#waiters.reject(this.lastError);',
+    replace: '',
+    caughtBy: named('unit/whole-log', 'checkpoint() waits for ever for one that fails, or that will not come'),
+  },
+  {
     name: 'entries that are stored are recovered again',
     file: 'engine/recover/recovery.ts',
     find: 'if (lastId <= this.#storedId) continue;',
