@@ -18,7 +18,7 @@ export type { HoldOptions } from './api/hold.js';
 export { ReadOnlyLog } from './api/read-only-log.js';
 export type { ReadOnlyOptions, ReadOptions, SegmentInfo } from './api/read-only-log.js';
 export type { Recovery } from './engine/checkpoint/log-manager.js';
-export type { RecoveryReport } from './engine/recover/recovery.js';
+export type { RecoveryReport } from './model/recovery-report.js';
 export { Entry, EntryChunk, SegmentReader } from './segment/segment-reader.js';
 export type { RecoveredSegment } from './segment/segment.js';
 export { LogPosition } from './model/log-position.js';

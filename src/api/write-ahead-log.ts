@@ -9,7 +9,7 @@ import type { AppendOptions, ChunkData, CommittedEntry, EntryId } from '../model
 import type { LogPosition } from '../model/log-position.js';
 import { absolutePath } from '../model/absolute-path.js';
 import { isDurable, onCommittedOf, resolveOptions, signalOf, type WalOptions } from '../model/options.js';
-import type { RecoveryReport } from '../engine/recover/recovery.js';
+import type { RecoveryReport } from '../model/recovery-report.js';
 import { EntryIterator } from '../engine/read/entry-iterator.js';
 import { LiveChunks } from '../engine/read/live-chunks.js';
 import type { LogManagerOf } from '../engine/checkpoint/log-manager.js';

@@ -4,12 +4,15 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { NodeFileManager, WalError, type Recovery, type WalOptions } from '../../src/index.js';
+import { LINK_LENGTH } from '../../src/format/segment-format.js';
 import { systemError } from '../tools/faulty-file-manager.js';
 import {
   checkpointAll, checkpointed, fillSegment, forEachFileManager, HoardingManager, inMemory, pattern,
   RecordingManager, type SeenEntry, Storage, TestEnvironment, turns, until,
   withTemporaryDirectory,
 } from '../tools/helpers.js';
+
+const ROOMY: WalOptions = { preallocateBytes: 262144, checkpointAfterBytes: 131072, bufferBytes: 4096 };
 
 interface SeveralSegments {
   readonly crashed: Storage;
@@ -326,4 +329,25 @@ forEachFileManager('a file that a crash left under two names does not become two
   for (let i = 0; i < 3; i++) ids.push(...await fillSegment(reopened));
   assert.deepEqual((await (await crashed.crash()).contents()).map((entry) => entry.id), ids);
   hoarder.letGo();
+});
+
+forEachFileManager('a link is overwritten although a record after it proves it, and a torn write there looks like damage', async (base) => {
+  const options = { ...ROOMY, maxPendingBytes: 4096 };
+  const first = await base.open({ options });
+  await first.append('entry');
+  await first.shutdown();
+  // The link of this opening is the last record of the log, and the pieces flushed after it prove it.
+  const log = await base.open({ options });
+  const writer = await log.beginEntry();
+  for (let i = 0; i < 8; i++) await writer.writeChunk(pattern(4096, i + 1));
+  const crashed = await base.crash();
+  const { storage, faulty } = crashed.withFaults();
+  let writes = 0;
+  faulty.shorten = ({ length = 0 }) => Math.min(LINK_LENGTH - 1, length);
+  faulty.before = ({ operation, name }) => {
+    if (operation === 'write' && name === 'wal-1' && ++writes > 1) throw systemError('EIO');
+  };
+  await assert.rejects(storage.open({ options }), { code: 'WAL_FAILED' });
+  assert.equal(writes, 2);
+  assert.deepEqual(await crashed.contents(options), [{ id: 1, chunks: ['entry'] }]);
 });

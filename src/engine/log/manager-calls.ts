@@ -6,7 +6,7 @@ import { SegmentReader, type Entry } from '../../segment/segment-reader.js';
 import type { RecoveredSegment, Segment } from '../../segment/segment.js';
 import type { LogManagerOf } from '../checkpoint/log-manager.js';
 import type { Persisting } from '../checkpoint/persisting.js';
-import type { RecoveryTarget } from '../recover/recovery.js';
+import type { RecoveryTarget } from '../recover/entry-replay.js';
 
 /** A checkpoint yields to commits at every block it reads: a larger one makes them wait for all the entries in it. */
 const CHECKPOINT_BLOCK_BYTES = 16 * 1024;

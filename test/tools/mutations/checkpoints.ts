@@ -18,7 +18,7 @@ export const CHECKPOINTS: readonly Mutation[] = [
   },
   {
     name: 'entries that are stored are recovered again',
-    file: 'engine/recover/recovery.ts',
+    file: 'engine/recover/entry-replay.ts',
     find: 'if (lastId <= this.#storedId) continue;',
     replace: '',
     caughtBy: named('unit/manager-open', 'entries that are stored already are handed over again, or later ones are not (memory)'),
@@ -40,7 +40,7 @@ export const CHECKPOINTS: readonly Mutation[] = [
   {
     name: 'an id that is stored is given out again',
     file: 'engine/recover/recovery.ts',
-    find: 'lastId: Math.max(end.lastId, this.#storedId),',
+    find: 'lastId: Math.max(end.lastId, storedId),',
     replace: '',
     caughtBy: named('unit/manager-open', 'an id that is stored is given to another entry, when the log has lost its own'),
   },
@@ -95,7 +95,7 @@ export const CHECKPOINTS: readonly Mutation[] = [
   },
   {
     name: 'an abandoned segment that goes on is not checkpointed',
-    file: 'engine/recover/recovery.ts',
+    file: 'engine/recover/last-segment.ts',
     find: 'if (!isWanted && !segment.isEmpty) segment.discard();',
     replace: 'if (!isWanted) segment.discard();',
     caughtBy: named('unit/rare-faults', 'what is written to a segment that was abandoned while it was empty is let go without a checkpoint'),

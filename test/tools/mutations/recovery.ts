@@ -1,17 +1,17 @@
-import { crashes, faults, named, twice, type Mutation } from './mutation.js';
+import { crashes, faults, named, type Mutation } from './mutation.js';
 
 /** What recovery does wrong. */
 export const RECOVERY: readonly Mutation[] = [
   {
     name: 'the tail is not rewritten',
-    file: 'engine/recover/recovery.ts',
+    file: 'engine/recover/last-segment.ts',
     find: 'if (!isProven) await tail.rewrite(segment, durableUpTo, end);',
     replace: '',
     caughtBy: crashes('reopening after the process ended'),
   },
   {
     name: 'the tail is synced instead of being rewritten',
-    file: 'engine/recover/recovery.ts',
+    file: 'engine/recover/last-segment.ts',
     find: 'if (!isProven) await tail.rewrite(segment, durableUpTo, end);',
     replace: 'await segment.file.sync();',
     caughtBy: faults('reopening after the process ended'),
@@ -95,17 +95,17 @@ export const RECOVERY: readonly Mutation[] = [
   },
   {
     name: "the last segment's entries are shown before they are made durable",
-    file: 'engine/recover/recovery.ts',
+    file: 'engine/recover/last-segment.ts',
     find: 'if (!isProven) await tail.rewrite(',
-    replace: 'if (!this.shown) { this.shown = true; await this.#target.shouldRecover(segment); if (last > segment.idBefore) await this.#deliver(await this.#scan(segment, end)); this.#target = { recover() {}, async shouldRecover() { return true; } }; } if (!isProven) await tail.rewrite(',
+    replace: 'if (!replay.shown) { replay.shown = true; await replay.isWanted(segment); if (last > segment.idBefore) await replay.deliver(await replay.scan(segment, end)); replay.isWanted = async () => true; replay.deliver = async (again) => { while ((await again.next()) !== undefined); }; } if (!isProven) await tail.rewrite(',
     caughtBy: named('unit/recovery', 'the tail is written again and synced before the manager sees any of it (memory)'),
   },
   {
     name: 'a link behind the last entry is torn although something vouches for it',
-    file: 'engine/recover/recovery.ts',
+    file: 'engine/recover/last-segment.ts',
     find: 'if (proven > end) ({ end, chain } = scanner);',
     replace: '',
-    caughtBy: twice('abandoning segments'),
+    caughtBy: named('unit/recovery', 'a link is overwritten although a record after it proves it, and a torn write there looks like damage (memory)'),
   },
   {
     name: 'the link of a new segment does not carry the highest id',
@@ -130,21 +130,21 @@ export const RECOVERY: readonly Mutation[] = [
   },
   {
     name: 'recovery takes the last entry for the highest id, whatever the links say',
-    file: 'engine/recover/recovery.ts',
+    file: 'engine/recover/last-segment.ts',
     find: 'return { end, chain, lastId: scanner.lastId, tornBytes: scanner.tornBytes };',
     replace: 'return { end, chain, lastId: last, tornBytes: scanner.tornBytes };',
     caughtBy: named('unit/entry-writer', 'a rolled-back entry is never recovered, and its id is not given again (memory)'),
   },
   {
     name: 'damage is taken for a torn tail',
-    file: 'engine/recover/recovery.ts',
+    file: 'engine/recover/last-segment.ts',
     find: 'if (proven > scanner.end) throw damaged(segment, scanner.end, scanner.lastId);',
     replace: '',
     caughtBy: named('unit/failures-elsewhere-recovery', 'a damaged byte cuts off no good data: opening refuses and changes no file (memory)'),
   },
   {
     name: 'a torn tail is taken for damage',
-    file: 'engine/recover/recovery.ts',
+    file: 'engine/recover/last-segment.ts',
     find: 'if (proven > scanner.end) throw',
     replace: 'if (proven > scanner.end || scanner.tornBytes > 0) throw',
     caughtBy: crashes('first commit'),
