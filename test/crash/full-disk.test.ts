@@ -59,11 +59,12 @@ async function fillDisk(settings: Settings, seed: number, capacityBytes: number)
 /** Opens the log on a disk without a free byte. It must become usable by itself. Returns the disk after that. */
 async function openFull(
   disk: SimulatedDisk, model: ReferenceModel, settings: Settings, random: Random,
-  { capacityBytes = disk.usedBytes, onStep = (): void => undefined } = {},
+  { capacityBytes = disk.usedBytes, segmentsToAbandon = 0, onStep = (): void => undefined } = {},
 ): Promise<SimulatedDisk> {
   disk.capacityBytes = capacityBytes;
   model.processEnded();
   const log = new ModelledLog(disk, model, settings, random.fork(), { onStep });
+  log.segmentsToAbandon = segmentsToAbandon;
   await log.open();
   await log.settle();
   const append = (): Promise<unknown> => log.append([random.bytes(random.pick([0, 9, 60]))]);
@@ -85,11 +86,13 @@ interface Crashing {
   readonly oneIn: number;
   /** How often the opening after that crashes as well. */
   readonly again: number;
+  readonly segmentsToAbandon?: number;
 }
 
 /** Crashes openings at some of their calls, and opens what that leaves. No byte is ever free. */
 async function crashOpenings(
-  from: SimulatedDisk, model: ReferenceModel, settings: Settings, random: Random, { oneIn, again }: Crashing = { oneIn: 6, again: 0 },
+  from: SimulatedDisk, model: ReferenceModel, settings: Settings, random: Random,
+  { oneIn, again, segmentsToAbandon = 0 }: Crashing = { oneIn: 6, again: 0 },
 ): Promise<number> {
   const moments: { point: CrashPoint; model: ReferenceModel }[] = [];
   const disk = from.crashPoint().processDeath(() => true);
@@ -100,6 +103,7 @@ async function crashOpenings(
   const log: ModelledLog = new ModelledLog(disk, first, settings, random.fork(), {
     onStep: () => void moments.push({ point: disk.crashPoint(), model: log.model.snapshot() }),
   });
+  log.segmentsToAbandon = segmentsToAbandon;
   await log.open();
   log.kill();
   let states = 0;
@@ -276,6 +280,30 @@ test('the reserve is not on the disk yet when the first entry is taken', async (
   const left = point.powerLoss(point.fragments.map(() => 'lost'));
   assert.equal(left.lookup(RESERVE)?.size, 4096);
   log.kill();
+});
+
+for (const count of [1, 3]) {
+  test(`a full disk keeps what is to be abandoned, because the log has nowhere to continue (all of ${count})`, async () => {
+    const settings = settingsFor(1);
+    const random = new Random(1);
+    const moments = await fillDisk(settings, 1, (count + 1) * 4 * KIB);
+    const { point, model, segments } = moments[moments.length - 1];
+    const left = point.processDeath(() => true);
+    assert.deepEqual([segments, spareFilesOn(left).length], [count, 0]);
+    await crashOpenings(left, model, settings, random, { oneIn: 1, again: 0, segmentsToAbandon: count });
+    await openFull(left, model.clone(), settings, random, { segmentsToAbandon: count });
+  });
+}
+
+test('a log of one full segment never takes an entry again, because there is no space for another', async () => {
+  const settings = settingsFor(1);
+  const random = new Random(1);
+  const moments = await fillDisk(settings, 1, 8 * KIB);
+  const { point, model } = moments[moments.length - 1];
+  const left = point.processDeath(() => true);
+  assert.deepEqual(segmentsOn(left), ['/log/wal-1']);
+  await crashOpenings(left, model, settings, random, { oneIn: 1, again: 0 });
+  await openFull(left, model.clone(), settings, random);
 });
 
 /** Another program on a full disk: it takes every byte that becomes free. */

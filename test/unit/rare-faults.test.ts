@@ -168,3 +168,23 @@ inMemory('a checkpointed segment keeps its space because its new name needs a li
   assert.ok((await base.files()).has('wal-tail-new'));
   await log.shutdown();
 });
+
+inMemory('a full disk keeps a segment from being abandoned that has older ones before it', async (storage) => {
+  const before = new HoardingManager();
+  const log = await storage.open({ manager: before });
+  for (let i = 0; i < 3; i++) await fillSegment(log);
+  await log.append('last');
+  const crashed = await storage.crash();
+  for (const name of (await crashed.files()).keys()) if (name.endsWith('-cp')) await crashed.remove(name);
+  const { storage: full, faulty } = crashed.withFaults();
+  const manager = new HoardingManager();
+  let place = 0;
+  manager.onSegment = () => (place++ === 1 ? 'abandon' : 'recover');
+  faulty.before = async ({ operation, name }) => {
+    if (operation !== 'write' || !name.endsWith('-cp')) return;
+    if ((await crashed.files()).has('wal-tail-new')) throw systemError('ENOSPC');
+  };
+  await full.open({ manager });
+  assert.ok((await crashed.files()).has('wal-tail-new'));
+  for (const hoarding of [before, manager]) hoarding.letGo();
+});

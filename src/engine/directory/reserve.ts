@@ -1,3 +1,4 @@
+import { hasCode } from '../../base/errno.js';
 import { isNoSpace } from '../../base/errors.js';
 import { NEW_TAIL_FILE_NAME } from '../../format/file-names.js';
 import type { FileHandle } from '../../files/file-manager.js';
@@ -48,15 +49,31 @@ export class Reserve {
     return this.#directory.free(NEW_TAIL_FILE_NAME);
   }
 
-  /** Renames a file. A directory that has to grow for a name takes space, which the reserve can spare. */
-  async rename(from: string, to: string): Promise<void> {
+  /** Renames a file. A directory that has to grow for a name takes space. */
+  rename(from: string, to: string): Promise<void> {
+    return this.spend(() => this.#directory.rename(from, to));
+  }
+
+  /** Does what takes a little space, of the reserve if there is no other. */
+  async spend(action: () => Promise<void>): Promise<void> {
     try {
-      await this.#directory.rename(from, to);
+      await action();
     } catch (error) {
       if (!isNoSpace(error) || !(await this.free())) throw error;
-      await this.#directory.rename(from, to);
+      await action();
       await this.keep();
     }
+  }
+
+  /** Gives the file another name, and another use. Resolves with false if it is not there. */
+  async become(name: string): Promise<boolean> {
+    try {
+      await this.#directory.rename(NEW_TAIL_FILE_NAME, name);
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return false;
+      throw error;
+    }
+    return true;
   }
 
   /** Gives the file a size, written with zeros, or as much of it as there is space for. Resolves with its size. */

@@ -128,6 +128,16 @@ export class SpareFiles {
     this.#spares.push(segment.name);
   }
 
+  /** Makes the reserve a spare file. Resolves with false if there is none. */
+  takeReserve(): Promise<boolean> {
+    return this.#serial.run(async () => {
+      if (!(await this.#reserve.become(NEW_SPARE_NAME))) return false;
+      this.#drop(NEW_SPARE_NAME);
+      this.#spares.push(NEW_SPARE_NAME);
+      return true;
+    });
+  }
+
   /**
    * Takes back the file of a segment whose entries are safe elsewhere. When the new name is durable the
    * entries are gone for good; the file is used again when the last reader has let go of it.
@@ -271,12 +281,14 @@ export class SpareFiles {
       await file.truncate(beginning.length);
       await file.sync();
     };
+    const create = (): Promise<void> => this.#directory.use(name, { access: 'create' }, overwrite);
     this.#drop(name);
     try {
-      await this.#directory.use(name, { access: 'create' }, overwrite);
+      await create();
     } catch (error) {
+      if (!isNoSpace(error)) throw error;
       const spare = this.#spares.at(-1);
-      if (!isNoSpace(error) || spare === undefined) throw error;
+      if (spare === undefined) return this.#reserve.spend(create);
       // On a full disk a spare still has space.
       await this.#rename(spare, name);
       this.#drop(name);

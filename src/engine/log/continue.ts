@@ -43,14 +43,24 @@ export async function openForWriting(log: RecoveredLog, parts: ContinueParts): P
 /**
  * Makes the segment ready in which the log continues. Without space for one it can be opened all the same: closed
  * segments are checkpointed, and the first entry waits for the space that gives. The last segment stays as it is.
+ * Where that is no way out, the first segment is reused, if it has been given up, or else the reserve.
  */
-async function prepareNext(log: RecoveredLog, { spareFiles }: ContinueParts): Promise<Segment> {
-  const last = log.segments.at(-1);
+async function prepareNext(log: RecoveredLog, { spareFiles, directory }: ContinueParts): Promise<Segment> {
+  const [first, last] = [log.segments[0], log.segments.at(-1)];
+  const prepare = (): Promise<Segment> => spareFiles.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
   try {
-    return await spareFiles.prepare(Math.max(log.lastId, last?.segmentId ?? 0) + 1);
+    return await prepare();
   } catch (error) {
+    if (!isNoSpace(error) || last === undefined) throw error;
     // What has been given up must not come back, and it does until the log has continued elsewhere.
-    if (!isNoSpace(error) || last === undefined || last.isEmpty || last.phase === 'discarded') throw error;
+    const isGivenUp = last.phase === 'discarded';
+    if ((isGivenUp || first === last) && !directory.previousOwnerMayRun) {
+      // How the log continued after the first segment is on record in the next.
+      if (first !== last && first.phase === 'discarded') await spareFiles.giveBack(first);
+      else if (!(await spareFiles.takeReserve())) throw error;
+      return prepare();
+    }
+    if (isGivenUp || last.isEmpty) throw error;
     last.allocated(0);
     return last;
   }

@@ -107,12 +107,14 @@ export class Log {
   async start(recovered: RecoveredLog, startedAt: number): Promise<void> {
     const { environment } = this.#foundation;
     const active = this.rotation.segment;
+    // Continuing may have taken the first.
+    const segments = recovered.segments.filter(({ phase }) => phase !== 'retired');
     await this.holds.clamp(this.rotation.nextId);
     // No checkpoint begins before what was abandoned is gone for good.
     await this.checkpointer.suspend(new Set());
     await writeOpeningLink(this.rotation, recovered, this.flusher, environment);
     // Before anything else is awaited: segments are checkpointed in order, and the active one may be closed soon.
-    const closed = recovered.segments.filter((segment) => segment !== active);
+    const closed = segments.filter((segment) => segment !== active);
     this.segments.gone(recovered.goneId);
     this.checkpointer.stored(recovered.storedId);
     for (const segment of [...closed, active]) this.segments.add(segment);
@@ -123,7 +125,7 @@ export class Log {
       else this.checkpointer.enqueue(segment);
     }
     // Only now: where the log continues after these, and with which id, is on record elsewhere.
-    await this.spareFiles.giveUp(recovered.segments);
+    await this.spareFiles.giveUp(segments);
     this.checkpointer.resume();
     await this.spareFiles.forgetPreviousOwner();
     this.#recovery = { ...this.#recovery, durationMs: environment.now() - startedAt };

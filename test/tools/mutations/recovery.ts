@@ -166,15 +166,15 @@ export const RECOVERY: readonly Mutation[] = [
   {
     name: 'what was abandoned is shown again at the next opening',
     file: 'engine/log/log.ts',
-    find: 'await this.spareFiles.giveUp(recovered.segments);',
+    find: 'await this.spareFiles.giveUp(segments);',
     replace: '',
     caughtBy: crashes('abandoning segments'),
   },
   {
     name: 'the log is open before the names of what was abandoned are durable',
     file: 'engine/log/log.ts',
-    find: 'await this.spareFiles.giveUp(recovered.segments);',
-    replace: 'void this.spareFiles.giveUp(recovered.segments);',
+    find: 'await this.spareFiles.giveUp(segments);',
+    replace: 'void this.spareFiles.giveUp(segments);',
     caughtBy: named('unit/abandon', 'a log of which rarr is abandoned is not open before that is durable'),
   },
   {

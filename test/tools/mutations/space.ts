@@ -72,4 +72,25 @@ export const SPACE: readonly Mutation[] = [
     replace: 'true',
     caughtBy: named(FULL, TAKEN_SMALLER),
   },
+  {
+    name: 'a log that was abandoned whole has nowhere to continue on a full disk',
+    file: 'engine/log/continue.ts',
+    find: 'await spareFiles.giveBack(first);',
+    replace: 'throw error;',
+    caughtBy: named(FULL, 'a full disk keeps what is to be abandoned, because the log has nowhere to continue (all of 3)'),
+  },
+  {
+    name: 'a log of one full segment has nowhere to continue on a full disk',
+    file: 'engine/log/continue.ts',
+    find: '(isGivenUp || first === last)',
+    replace: 'isGivenUp',
+    caughtBy: named(FULL, 'a log of one full segment never takes an entry again, because there is no space for another'),
+  },
+  {
+    name: 'the beginning of an abandoned segment finds no space on a full disk',
+    file: 'engine/directory/spare-files.ts',
+    find: 'return this.#reserve.spend(create);',
+    replace: 'throw error;',
+    caughtBy: named('unit/rare-faults', 'a full disk keeps a segment from being abandoned that has older ones before it'),
+  },
 ];
