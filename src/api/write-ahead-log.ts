@@ -87,11 +87,13 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   readonly #chunks: LiveChunks;
   #shutdown: Promise<void> | undefined;
   #hasWarned = false;
+  readonly #newWriter: (entry: OpenEntry) => EntryWriter;
 
   private constructor(log: Log, calls: ManagerCalls<WriteAheadLog>) {
     super();
     assertInternal(log instanceof Log, 'WriteAheadLog', 'WriteAheadLog.recover()');
     this.#log = log;
+    this.#newWriter = (entry) => new EntryWriter(entry, log.directory.path, log.options.sync);
     this.#chunks = new LiveChunks(log);
     log.observe({
       persist: (segment, persisting) => calls.persist(segment, this, persisting),
@@ -164,10 +166,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * console.log(await writer.commit()); // 1
    */
   beginEntry(options: { signal?: AbortSignal } = {}): Promise<EntryWriter> {
-    return new Promise((resolve, refused) => {
-      const { writeQueue, directory, options: { sync } } = this.#log;
-      const begun = (entry: OpenEntry): void => resolve(new EntryWriter(entry, directory.path, sync));
-      writeQueue.begin({ begun, refused }, false, signalOf(options));
+    return new Promise((resolve, reject) => {
+      this.#log.writeQueue.begin(false, signalOf(options), this.#newWriter, resolve, reject);
     });
   }
 

@@ -5,29 +5,33 @@ import type { OpenEntry } from './open-entry.js';
 
 const EMPTY_ENTRY_LENGTH = entryLength(0, 0);
 
-/** Hears of an entry in pieces that has the write slot, or why it cannot have it. */
-export interface BeginWaiter {
-  begun(entry: OpenEntry): void;
-  refused(error: unknown): void;
-}
-
 /** From where entries are written, one at a time. */
 export interface WriteSlot {
   takeSlot(isComplete: boolean): OpenEntry;
 }
 
-/** The beginning of an entry in pieces, which waits for the write slot. */
-export class EntryBegin implements Request {
+/**
+ * The beginning of an entry in pieces, which waits for the write slot. Very many may wait, so each is one small object:
+ * what is made of the entry for its caller is passed as a function that they share.
+ */
+export class EntryBegin<Made> implements Request {
   readonly isComplete: boolean;
   readonly #slot: WriteSlot;
-  readonly #waiter: BeginWaiter;
+  readonly #make: (entry: OpenEntry) => Made;
+  readonly #resolve: (made: Made) => void;
+  readonly #reject: (error: unknown) => void;
   #signal: AbortSignal | undefined;
   #abort: (() => void) | undefined;
 
-  constructor(slot: WriteSlot, isComplete: boolean, waiter: BeginWaiter) {
+  constructor(
+    slot: WriteSlot, isComplete: boolean, make: (entry: OpenEntry) => Made,
+    resolve: (made: Made) => void, reject: (error: unknown) => void,
+  ) {
     this.#slot = slot;
     this.isComplete = isComplete;
-    this.#waiter = waiter;
+    this.#make = make;
+    this.#resolve = resolve;
+    this.#reject = reject;
   }
 
   get length(): number {
@@ -40,7 +44,7 @@ export class EntryBegin implements Request {
     this.#signal = signal;
     this.#abort = () => {
       leave();
-      this.#waiter.refused(signal.reason);
+      this.#reject(signal.reason);
     };
     onAbort(signal, this.#abort);
   }
@@ -48,12 +52,12 @@ export class EntryBegin implements Request {
   writeTo(): void {
     const entry = this.#slot.takeSlot(this.isComplete);
     this.#stay();
-    this.#waiter.begun(entry);
+    this.#resolve(this.#make(entry));
   }
 
   refuse(error: unknown): void {
     this.#stay();
-    this.#waiter.refused(error);
+    this.#reject(error);
   }
 
   #stay(): void {

@@ -9,7 +9,7 @@ import { closedError, type Lifecycle } from '../directory/lifecycle.js';
 import type { LogDirectory } from '../directory/log-directory.js';
 import type { Flusher } from '../flush/flusher.js';
 import { batchLength, BatchAppend, CallingEntryAppend, EntryAppend, type Request } from './append.js';
-import { EntryBegin, type BeginWaiter, type WriteSlot } from './entry-begin.js';
+import { EntryBegin, type WriteSlot } from './entry-begin.js';
 import { appendLarge } from './large-append.js';
 import { Line } from './line.js';
 import { endOf, writeLink } from './link.js';
@@ -105,7 +105,9 @@ export class WriteQueue implements WriteSlot {
     batch: readonly (ChunkData | readonly ChunkData[])[], isDurable: boolean,
     onCommitted: OnCommitted<readonly CommittedEntry[]> | undefined,
   ): Promise<CommittedEntry[]> {
-    const entry = await new Promise<OpenEntry>((begun, refused) => this.begin({ begun, refused }, true));
+    const entry = await new Promise<OpenEntry>((resolve, reject) => {
+      this.begin(true, undefined, (begun) => begun, resolve, reject);
+    });
     return appendLarge(entry, batch, isDurable, onCommitted);
   }
 
@@ -118,9 +120,15 @@ export class WriteQueue implements WriteSlot {
     return entry;
   }
 
-  /** Waits for the write slot and takes it. See `OpenEntry.isComplete`. */
-  begin(waiter: BeginWaiter, isComplete: boolean, signal?: AbortSignal): void {
-    const request = new EntryBegin(this, isComplete, waiter);
+  /**
+   * Waits for the write slot and takes it. Calls `resolve` with what `make` makes of the entry, or `reject`. See
+   * `OpenEntry.isComplete`.
+   */
+  begin<Made>(
+    isComplete: boolean, signal: AbortSignal | undefined, make: (entry: OpenEntry) => Made,
+    resolve: (made: Made) => void, reject: (error: unknown) => void,
+  ): void {
+    const request = new EntryBegin(this, isComplete, make, resolve, reject);
     if (signal !== undefined) request.leaveOn(signal, () => this.#line.remove(request));
     this.#submit(request);
   }
