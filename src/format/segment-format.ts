@@ -12,18 +12,18 @@
  *     join     6 | chain u32
  *
  * - The header's CRC is CRC-32 (IEEE) of all bytes before it. It is also the segment's *seed*: as it
- *   covers the id and the salt, which is drawn anew each time a file is put to use, every checksum
+ *   covers the id and the salt, which is drawn each time a file is put to use, every checksum
  *   started from it is worthless in any other segment and in any other life of the same file.
  * - The CRC of a link, mark or chunk covers the record from its marker on and starts from the seed
  *   mixed with the record's offset (`startAt`), so a record is worthless at any other place.
  * - The chain of an entry starts from the chain before it, mixed with the entry's offset, and covers
  *   the entry record and then the CRC of each of its chunks, in order. A link's CRC starts a new
- *   chain. So an end is valid only behind the very entries that stood before it when it was written.
+ *   chain. So an end is valid only after the very entries that stood before it when it was written.
  * - A join ends an entry as an end does, but for one in the middle of a batch: it counts only once the last entry of
  *   the batch has its end.
  * - A link begins every segment, and stands wherever a recovered log went on writing. It names where
  *   the log ended before it, all of which was durable when the link was written. Its nonce makes
- *   the chain behind it different from any chain that an earlier opening has begun at the same place.
+ *   the chain after it different from any chain that an earlier opening has begun at the same place.
  * - A mark stands before the first record that each flush begins, unless that is a link. It says up
  *   to which entry this segment was durable when it was written. It may stand between any two records.
  *
@@ -193,7 +193,7 @@ export function encodeMark(target: Buffer, at: number, seed: number, offset: num
 export function decodeMark(source: Buffer, at: number, seed: number, offset: number): number | undefined {
   assert(at + MARK_LENGTH <= source.length, 'all bytes of a mark are there when it is decoded');
   if (source[at] !== MARK_MARKER) return undefined;
-  // No mark speaks of what comes behind it. Most bytes that are no mark fail here, at less cost than by their checksum.
+  // No mark speaks of what comes after it. Most bytes that are no mark fail here, at less cost than by their checksum.
   const durableUpTo = readU64(source, at + 1);
   if (durableUpTo > offset || !isSealed(source, at, MARK_LENGTH, seed, offset)) return undefined;
   return durableUpTo;

@@ -2,7 +2,7 @@ import { assert } from '../base/assert.js';
 import { ignoreRejection } from '../base/async.js';
 import type { Segment } from './segment.js';
 
-/** A block that has been read, behind its margin. */
+/** A block that has been read, after its margin. */
 interface Block {
   readonly buffer: Buffer;
   readonly length: number;

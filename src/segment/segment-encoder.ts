@@ -28,7 +28,7 @@ export interface Patch {
 /** A chunk that is being written. */
 interface OpenChunk {
   readonly position: LogPosition;
-  /** Undefined until the chunk ends, if nobody knew. */
+  /** Undefined until the chunk ends, if it was not known before. */
   readonly length: number | undefined;
   written: number;
   /** Of the header and the data so far; of the data alone if the length is not known. */

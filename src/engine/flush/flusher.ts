@@ -178,8 +178,8 @@ export class Flusher {
     const encoder = this.#nextEncoder();
     const { unsynced } = this.#writer;
     // What the next segment begins with says that all before it is durable.
-    const isLeftBehind = unsynced !== undefined && encoder !== undefined && encoder.segment !== unsynced.segment;
-    if (isLeftBehind || (encoder === undefined && this.#syncWanted)) this.#syncOnly();
+    const mustSyncFirst = unsynced !== undefined && encoder !== undefined && encoder.segment !== unsynced.segment;
+    if (mustSyncFirst || (encoder === undefined && this.#syncWanted)) this.#syncOnly();
     else if (encoder !== undefined) this.#flush(encoder);
   };
 

@@ -11,7 +11,7 @@ export function endOf({ segment, offset, chain }: SegmentEncoder): LogEnd {
   return { previousSegmentId: segment.segmentId, previousEnd: offset, previousChain: chain };
 }
 
-/** Four bytes that nobody can foresee, for a link. */
+/** Four bytes that cannot be foreseen, for a link. */
 export function drawNonce(environment: Environment): number {
   const bytes = Buffer.alloc(4);
   environment.randomFill(bytes);

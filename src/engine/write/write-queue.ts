@@ -27,7 +27,7 @@ export interface WriteQueueParts {
  * The one place from which entries are written. How an entry gets to the disk:
  *
  * 1. Everything that wants to write is a request: a whole entry, a batch, the beginning of an entry in pieces, a task
- *    that needs the log to stand still. There is one write slot. A request that finds it free, nobody in line and room
+ *    that needs the log to stand still. There is one write slot. A request that finds it free, the line empty and room
  *    left is carried out in the call that brings it; otherwise it waits in line. First come, first served.
  * 2. Room means two things: less than `maxPendingBytes` is on its way to the disk, and the active segment can take the
  *    entry, or its successor is ready. `pump` is called whenever either may have come about.
@@ -174,7 +174,7 @@ export class WriteQueue implements WriteSlot {
     if (!this.#isFree || this.waiting === 0) return this.#flusher.sync();
     return new Promise((resolve, reject) => {
       const sync = (): void => void this.#flusher.sync().then(resolve, reject);
-      // That there is no next segment keeps nobody from syncing this one.
+      // A missing next segment does not keep this one from being synced.
       this.#submit({ length: 0, isComplete: true, writeTo: sync, refuse: sync });
     });
   }
@@ -229,7 +229,7 @@ export class WriteQueue implements WriteSlot {
     this.#idle = deferred();
     this.pump();
     if (this.#lifecycle.failure === undefined) await this.#idle.promise;
-    // A log that fails on its last link has told everyone who waited, and there is nobody else to tell.
+    // A log that fails on its last link has told everyone who waited for it.
     await this.#writeClosingLink().catch(() => undefined);
   }
 
@@ -250,7 +250,7 @@ export class WriteQueue implements WriteSlot {
     } else this.#line.push(request);
   }
 
-  /** Carries out a request, the only place where one is encoded: what it throws must be nobody else's trouble. */
+  /** Carries out a request. This is the only place where one is encoded: what it throws affects no other. */
   #write(request: Request, hasWaited: boolean): void {
     assert(this.#isFree, 'the write slot is free');
     const rotation = this.#rotation;

@@ -54,8 +54,8 @@ export const MODES: readonly Mutation[] = [
   {
     name: 'the next segment is written before the one it vouches for is durable',
     file: 'engine/flush/flusher.ts',
-    find: 'const isLeftBehind = unsynced !== undefined && encoder !== undefined && encoder.segment !== unsynced.segment;',
-    replace: 'const isLeftBehind = false;',
+    find: 'const mustSyncFirst = unsynced !== undefined && encoder !== undefined && encoder.segment !== unsynced.segment;',
+    replace: 'const mustSyncFirst = false;',
     caughtBy: named('unit/durability-modes', 'a closed segment is durable before the next one says so (memory)'),
   },
   {
