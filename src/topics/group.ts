@@ -4,6 +4,7 @@ import type { EntryId } from '../index.js';
 import { Core } from './core.js';
 import type { Delivery } from './delivery.js';
 import { encodeEnd, encodeMove, timeOfMessage } from './entry-format.js';
+import { MessageLoop } from './message-loop.js';
 import type { Message } from './message.js';
 import { cursorAt } from './message-iterator.js';
 import { assertFrom, assertKnown, assertSignal, integer, milliseconds } from './options.js';
@@ -93,7 +94,7 @@ export class Group {
     assertKnown(options, ['signal']);
     const { signal } = options;
     assertSignal(signal);
-    return forOneLoop(this.#iterate(signal), 'messages()');
+    return forOneLoop(this.#loop(signal), 'messages()');
   }
 
   /**
@@ -144,23 +145,17 @@ export class Group {
     await this.#core.commits.append(encodeEnd('group', this.#state.number), { durable: true });
   }
 
-  async *#iterate(signal: AbortSignal | undefined): AsyncGenerator<Message, undefined> {
-    this.#assertSole();
-    this.#delivery.iterators++;
-    try {
-      for (;;) {
-        if (this.#isClosed) return;
-        const request = { max: 1, maxBytes: Infinity, waitMs: undefined, signal };
-        const [message] = await this.#wait(request).catch((error: unknown) => {
-          if (this.#isClosed) return [];
-          throw error;
-        });
-        if (message === undefined) return;
-        yield message;
-      }
-    } finally {
-      this.#delivery.iterators--;
-    }
+  #loop(signal: AbortSignal | undefined): MessageLoop {
+    const delivery = this.#delivery;
+    return new MessageLoop({
+      begin: () => {
+        this.#assertSole();
+        delivery.iterators++;
+      },
+      end: () => void delivery.iterators--,
+      take: (ending) => this.#wait({ max: 1, maxBytes: Infinity, waitMs: undefined, signal: ending }),
+      isClosed: () => this.#isClosed,
+    }, signal);
   }
 
   #take(request: TakeRequest): Promise<readonly Message[]> {

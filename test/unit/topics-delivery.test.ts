@@ -193,6 +193,20 @@ inMemory('a consumer that gives up takes a message with it, or waits on', async 
   await topics.close();
 });
 
+inMemory('a loop over messages that is ended while it waits keeps waiting, or takes a message with it', async (storage) => {
+  const topics = await openTopics(storage);
+  const group = await topics.topic('t').group('g', { order: 'strict' });
+  const loop = group.messages();
+  const waiting = loop.next();
+  await turns();
+  assert.deepEqual(await loop.return?.(), { done: true, value: undefined });
+  assert.deepEqual(await waiting, { done: true, value: undefined });
+  assert.deepEqual(await loop.next(), { done: true, value: undefined });
+  await topics.topic('t').publish('x');
+  assert.equal(textOf(await takeOne(group)), 'x');
+  await topics.close();
+});
+
 inMemory('bytes are handed out beyond what was asked for, or a large message never', async (storage) => {
   const topics = await openTopics(storage);
   const group = await topics.topic('t').group('g');
