@@ -1,6 +1,7 @@
 /** The ratios the log sets out to reach, and whether the run reached them. */
 import { ratioOf } from './measure.mjs';
 import { cell } from './scenarios/commits.mjs';
+import { ratios } from './scenarios/reads.mjs';
 import { rate, ratio, size as sizeName, table } from './table.mjs';
 
 const MIB = 1 << 20;
@@ -128,12 +129,18 @@ function recoveryTargets({ cells: [small, middling] }) {
   ];
 }
 
-function readTargets({ cells }) {
-  return cells.filter(({ cold }) => !cold).map(({ readers, log, bare }) => ({
-    what: `random reads of 4 KiB, hot, ${readers} at a time: reads/s ÷ bare fs.read`,
-    atLeast: 0.7,
-    measured: log.perSecond / bare.perSecond,
-  }));
+function readTargets(result) {
+  return ratios(result).flatMap(({ size, syncToBare, syncToBestPeer, readToBare, manyToSingle }) => {
+    const what = `random reads of ${sizeName(size)}, hot`;
+    return [
+      { what: `${what}: readSync ÷ bare fs.readSync`, atLeast: 0.55, measured: syncToBare },
+      { what: `${what}: readSync ÷ the best of the peers`, atLeast: 1.1, measured: syncToBestPeer ?? NaN },
+      ...readToBare.filter(({ readers }) => readers === 1 || readers === 16).map(({ readers, measured }) => (
+        { what: `${what}, ${readers} at a time: read ÷ bare fs.read`, atLeast: 0.9, measured }
+      )),
+      { what: `${what}: readMany of 64 neighbours ÷ 64 reads at once`, atLeast: 8, measured: manyToSingle },
+    ];
+  });
 }
 
 function followTargets({ deliveryToCommit, iteratedToRecovered }) {

@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.js';
 import { WalError } from '../base/errors.js';
 import * as format from '../format/segment-format.js';
 import type { Segment } from './segment.js';
@@ -8,6 +9,12 @@ export const PROBE_BYTES = format.CHUNK_OVERHEAD + 4096;
 /** Probes that are not being read into. More would only hold memory after a burst of reads. */
 const MAX_IDLE_PROBES = 64;
 const idleProbes: Buffer[] = [];
+
+/** How far the first and the last of the chunks that are read together may be apart. */
+export const MAX_SPAN_BYTES = 512 * 1024;
+const BLOCK_BYTES = MAX_SPAN_BYTES + PROBE_BYTES;
+const MAX_IDLE_BLOCKS = 2;
+const idleBlocks: Buffer[] = [];
 
 /** The data of the chunk at `offset`, which must end by `limit`, read and verified on the calling thread. */
 export function readChunkSync(segment: Segment, offset: number, limit: number): Uint8Array {
@@ -44,14 +51,16 @@ export interface Neighbour {
 export async function readNeighbours(segment: Segment, chunks: readonly Neighbour[], limit: number): Promise<void> {
   const [{ offset: from }] = chunks;
   const end = Math.min(chunks[chunks.length - 1].offset + PROBE_BYTES, limit);
-  const block = Buffer.allocUnsafeSlow(end - from);
-  const read = await segment.read(block, from);
+  assert(end - from <= BLOCK_BYTES, 'neighbours fit into a block');
+  const block = idleBlocks.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  const read = await segment.read(block.subarray(0, end - from), from);
   for (const { offset, take } of chunks) {
     const record = block.subarray(offset - from, read);
     const length = chunkLength(segment, offset, limit, record, record.length);
     if (format.CHUNK_OVERHEAD + length > record.length) take(await readChunk(segment, offset, limit));
-    else take(Buffer.from(verifiedData(segment, offset, record, length)));
+    else take(copyChunk(segment, offset, record, length));
   }
+  if (idleBlocks.length < MAX_IDLE_BLOCKS) idleBlocks.push(block);
 }
 
 /**
@@ -83,7 +92,8 @@ export function cutOffChunk({ segmentId }: Segment, offset: number): WalError {
 
 /** The verified data of a chunk that is whole in `probe`, which is not the caller's any more. */
 function takeChunk(segment: Segment, offset: number, probe: Buffer, length: number): Uint8Array {
-  const data = verifiedData(segment, offset, probe, length);
+  verify(segment, offset, probe, format.CHUNK_HEADER_LENGTH, length);
+  const data = probe.subarray(format.CHUNK_HEADER_LENGTH, format.CHUNK_HEADER_LENGTH + length);
   // A small chunk is copied: it would keep all of the probe alive.
   if (length * 2 >= PROBE_BYTES) return data;
   const copy = Buffer.from(data);
@@ -91,12 +101,10 @@ function takeChunk(segment: Segment, offset: number, probe: Buffer, length: numb
   return copy;
 }
 
-/** The data of the chunk that is whole at the beginning of `record`, in the same memory. */
-function verifiedData(segment: Segment, offset: number, record: Buffer, length: number): Uint8Array {
-  const end = format.CHUNK_HEADER_LENGTH + length;
-  const data = record.subarray(format.CHUNK_HEADER_LENGTH, end);
-  verify(segment, offset, data, format.decodeChunkCrc(record, end));
-  return data;
+/** The verified data of a chunk that is whole at the beginning of `record`. */
+function copyChunk(segment: Segment, offset: number, record: Buffer, length: number): Uint8Array {
+  verify(segment, offset, record, format.CHUNK_HEADER_LENGTH, length);
+  return Buffer.from(record.subarray(format.CHUNK_HEADER_LENGTH, format.CHUNK_HEADER_LENGTH + length));
 }
 
 /** Memory for the data and the checksum of a chunk, with what `probe` has of them. */
@@ -111,13 +119,13 @@ function beginRest(probe: Buffer, read: number, length: number): Buffer {
 function finishRest(segment: Segment, offset: number, rest: Buffer, filled: number): Uint8Array {
   if (filled < rest.length) throw cutOffChunk(segment, offset);
   const length = rest.length - format.CHUNK_CRC_LENGTH;
-  const data = rest.subarray(0, length);
-  verify(segment, offset, data, format.decodeChunkCrc(rest, length));
-  return data;
+  verify(segment, offset, rest, 0, length);
+  return rest.subarray(0, length);
 }
 
-function verify(segment: Segment, offset: number, data: Uint8Array, stored: number): void {
+/** Checks the `length` bytes from `from` on: the data of the chunk at `offset`, which its CRC follows. */
+function verify(segment: Segment, offset: number, bytes: Buffer, from: number, length: number): void {
   const { chunkChecksum } = segment.format;
-  const crc = chunkChecksum.update(chunkChecksum.begin(data.length, segment.seed, offset), data);
-  if (crc !== stored) throw damagedChunk(segment, offset);
+  const crc = chunkChecksum.update(chunkChecksum.begin(length, segment.seed, offset), bytes, from, from + length);
+  if (crc !== format.decodeChunkCrc(bytes, from + length)) throw damagedChunk(segment, offset);
 }

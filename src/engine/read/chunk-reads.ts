@@ -4,14 +4,14 @@ import { assertPosition, positionsOf, type LogPosition } from '../../model/log-p
 import { signalOf } from '../../model/options.js';
 import { ChunkSource } from '../../segment/chunk-source.js';
 import type { Segment } from '../../segment/segment.js';
-import { readChunk, readChunkSync, readNeighbours, type Neighbour } from '../../segment/whole-chunk.js';
+import {
+  MAX_SPAN_BYTES, readChunk, readChunkSync, readNeighbours, type Neighbour,
+} from '../../segment/whole-chunk.js';
 
 /** How many chunks `readMany` looks up, sorts and reads before it looks at the next. */
 const AT_ONCE_CHUNKS = 1024;
 /** Chunks that begin within so many bytes of each other share a read: to read that much takes no longer than a call. */
 const NEAR_BYTES = 32 * 1024;
-/** The first and the last chunk of one read are not further apart. */
-const MAX_SPAN_BYTES = 512 * 1024;
 /** How many reads `readMany` has under way at once. */
 const LANES = 8;
 

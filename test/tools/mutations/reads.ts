@@ -12,7 +12,7 @@ export const READS: readonly Mutation[] = [
   {
     name: 'a chunk that is read whole is not verified',
     file: 'segment/whole-chunk.ts',
-    find: 'if (crc !== stored)',
+    find: 'if (crc !== format.decodeChunkCrc(bytes, from + length))',
     replace: 'if (false)',
     caughtBy: named('unit/random-reads', 'readSync takes anything for a position, or damaged bytes for a chunk (memory)'),
   },
@@ -85,8 +85,8 @@ export const READS: readonly Mutation[] = [
   {
     name: 'a chunk that is read together with others is not verified',
     file: 'segment/whole-chunk.ts',
-    find: 'take(Buffer.from(verifiedData(segment, offset, record, length)));',
-    replace: 'take(Buffer.from(record.subarray(5, 5 + length)));',
+    find: 'verify(segment, offset, record, format.CHUNK_HEADER_LENGTH, length);',
+    replace: '',
     caughtBy: named('unit/random-reads', 'readMany hides that one chunk is gone or damaged, or keeps segments for it (memory)'),
   },
 ];
