@@ -70,8 +70,8 @@ export const FORMAT: readonly Mutation[] = [
   {
     name: 'a short read is taken for the end of the file',
     file: 'files/transfer.ts',
-    find: 'if (read === 0) break; filled += read;',
-    replace: 'filled += read; break;',
+    find: 'const read = await file.read(filled === 0 ? target : target.subarray(filled), position + filled); if (read === 0) break;',
+    replace: 'const read = await file.read(filled === 0 ? target : target.subarray(filled), position + filled); filled += read; break;',
     caughtBy: named('unit/rare-faults', 'a disk that gives a few bytes at a time is read to its end'),
   },
 ];

@@ -11,9 +11,9 @@ export const ITERATION: readonly Mutation[] = [
   },
   {
     name: 'a reader does not keep its segment from being recycled',
-    file: 'api/write-ahead-log.ts',
-    find: 'segment.pin(); try { if (offset >= segment.durableEnd) await this.#log.flusher.whenDurable(segment, offset);',
-    replace: 'try { await segment.read(Buffer.alloc(5), offset); segment.pin(); if (offset >= segment.durableEnd) await this.#log.flusher.whenDurable(segment, offset);',
+    file: 'engine/read/chunk-reads.ts',
+    find: 'segment.pin(); try { const { offset } = position;',
+    replace: 'try { const { offset } = position; await segment.read(Buffer.alloc(5), offset); segment.pin();',
     caughtBy: named('unit/failures-elsewhere-recovery', 'a read that has begun is counted before its segment can be recycled under it (memory)'),
   },
   {
@@ -32,16 +32,16 @@ export const ITERATION: readonly Mutation[] = [
   },
   {
     name: 'an entry can be read before it is durable',
-    file: 'api/write-ahead-log.ts',
-    find: 'if (offset >= segment.durableEnd) await this.#log.flusher.whenDurable(segment, offset);',
-    replace: 'segment.settleDurable(segment.end);',
+    file: 'engine/read/live-chunks.ts',
+    find: 'return segment.durableEnd;',
+    replace: 'return segment.end;',
     caughtBy: RANDOM,
   },
   {
     name: "a chunk's length is trusted by a reader",
-    file: 'segment/chunk-source.ts',
-    find: 'if (offset + format.CHUNK_OVERHEAD + length > limit) throw noChunk(segment, offset);',
-    replace: '',
+    file: 'segment/whole-chunk.ts',
+    find: 'if (offset + format.CHUNK_OVERHEAD + length <= limit) return length;',
+    replace: 'return length;',
     caughtBy: named('unit/chunk-reader', 'bytes of a payload that look like a chunk do not pass for a valid one'),
   },
   {
