@@ -188,3 +188,15 @@ inMemory('a full disk keeps a segment from being abandoned that has older ones b
   assert.ok((await crashed.files()).has('wal-tail-new'));
   for (const hoarding of [before, manager]) hoarding.letGo();
 });
+
+inMemory('an opening waits until a spare file has been made', async (storage) => {
+  await (await storage.open()).append('entry');
+  const crashed = await storage.crash();
+  for (const name of (await crashed.files()).keys()) if (name.endsWith('-cp')) await crashed.remove(name);
+  const { storage: slow, faulty } = crashed.withFaults();
+  let made = (): void => undefined;
+  const making = new Promise<void>((resolve) => (made = resolve));
+  faulty.before = ({ operation, name }) => (operation === 'write' && name.endsWith('-cp') ? making : undefined);
+  await slow.open();
+  made();
+});

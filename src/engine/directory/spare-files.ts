@@ -158,7 +158,8 @@ export class SpareFiles {
     const toReplace = all.slice(count).filter(({ phase, name, segmentId }) => {
       return phase === 'discarded' && name !== checkpointedName(segmentId);
     });
-    await this.#serial.run(() => this.#replace(toReplace));
+    // An opening with nothing to replace does not wait until a spare file has been made.
+    if (toReplace.length > 0) await this.#serial.run(() => this.#replace(toReplace));
     for (const segment of all.slice(0, count)) await this.#renameToSpare(segment);
   }
 
@@ -259,7 +260,6 @@ export class SpareFiles {
    * A rename that a crash interrupts can lose both names, and with it the way to older segments.
    */
   async #replace(segments: readonly Segment[]): Promise<void> {
-    if (segments.length === 0) return;
     for (const segment of segments) await this.#copyBeginning(segment);
     await this.#directory.sync();
     for (const segment of segments) {
