@@ -7,8 +7,10 @@ import { TurnMeter } from '../tools/turn-meter.js';
 const COUNT = 20_000;
 /** A turn takes some thousand entries. */
 const LEAST_TURNS = COUNT / 2000;
+/** No segment gets full: its checkpoint would never end, and neither would a shutdown. */
 const HUGE: WalOptions = {
-  preallocateBytes: 64 * 1024 * 1024, bufferBytes: 1024 * 1024, maxPendingBytes: 256 * 1024 * 1024,
+  preallocateBytes: 64 * 1024 * 1024, checkpointAfterBytes: 48 * 1024 * 1024,
+  bufferBytes: 1024 * 1024, maxPendingBytes: 256 * 1024 * 1024,
 };
 const words = Array.from({ length: COUNT }, (_, i) => `word ${i}`);
 
