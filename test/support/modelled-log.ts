@@ -569,7 +569,7 @@ export class ModelledLog {
     const isWanted = this.#abandoned.length >= this.segmentsToAbandon;
     if (isWanted) return 'recover';
     this.#abandoned.push(segmentId);
-    this.model.abandoning(segmentId);
+    this.model.abandoning();
     return 'abandon';
   }
 

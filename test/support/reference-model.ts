@@ -336,10 +336,13 @@ export class ReferenceModel {
     }
   }
 
-  /** The opening under way abandons a segment with entries from `firstId` on, and perhaps lower ids. */
-  abandoning(firstId: number): void {
+  /**
+   * The opening under way abandons a segment, after all before it. Which entries it contains is not known: behind a
+   * segment of format 0, ids may be below its name. Those of later segments are demanded.
+   */
+  abandoning(): void {
     for (const { ordinal, id, isReleased } of this.#attempts) {
-      if (id !== undefined && id >= firstId && !isReleased) this.#change(ordinal, { isReleased: true, isAbandoned: true });
+      if (id !== undefined && !isReleased) this.#change(ordinal, { isReleased: true, isAbandoned: true });
     }
   }
 

@@ -133,7 +133,7 @@ export const COMMITS: readonly Mutation[] = [
     file: 'engine/write/write-queue.ts',
     find: 'encoder.rewind();',
     replace: '',
-    caughtBy: named('unit/encoding-faults', 'data that is detached takes acknowledged entries with it (append) (memory)'),
+    caughtBy: named('unit/encoding-faults', 'data that is detached takes acknowledged entries with it (append of several chunks) (memory)'),
   },
   {
     name: 'an entry in pieces is continued after part of a record',
