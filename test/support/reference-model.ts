@@ -358,9 +358,13 @@ export class ReferenceModel {
     return this.#chunksOf((state) => state === 'kept');
   }
 
-  /** Every chunk of an entry that was begun and need not be durable yet, wherever its position is known. */
+  /**
+   * Every chunk of an entry that was begun and need not be durable yet, wherever its position is known. Not of those that
+   * are released: others may stand in their places by now.
+   */
   pendingChunks(): KnownChunk[] {
-    return this.#chunksOf((state) => state === 'begun' || state === 'committing' || state === 'ordered');
+    const isPending = (state: AttemptState): boolean => state === 'begun' || state === 'committing' || state === 'ordered';
+    return this.#chunksOf(isPending).filter(({ ordinal }) => !this.#attempt(ordinal).isReleased);
   }
 
   /** A chunk has been shown, so that its entry must be kept. */
@@ -403,7 +407,8 @@ export class ReferenceModel {
     for (const { ordinal, state, id, isAbandoned } of this.#attempts) {
       if (ordinal >= firstOrdinal || state === 'gone') continue;
       if (isAbandoned) {
-        this.#floor = Math.max(this.#floor, id ?? 0);
+        // One that was never acknowledged may have been lost before, and its id with it.
+        if (state === 'kept') this.#floor = Math.max(this.#floor, id ?? 0);
         this.#change(ordinal, { state: 'gone', reason: 'it had been abandoned' });
       } else {
         this.#change(ordinal, { isReleased: true, state: state === 'kept' ? 'kept' : 'uncertain' });
