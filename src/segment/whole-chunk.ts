@@ -60,7 +60,7 @@ export async function readNeighbours(segment: Segment, chunks: readonly Neighbou
     if (format.CHUNK_OVERHEAD + length > record.length) take(await readChunk(segment, offset, limit));
     else take(copyChunk(segment, offset, record, length));
   }
-  if (idleBlocks.length < MAX_IDLE_BLOCKS) idleBlocks.push(block);
+  keepIdle(idleBlocks, MAX_IDLE_BLOCKS, block);
 }
 
 /**
@@ -90,6 +90,11 @@ export function cutOffChunk({ segmentId }: Segment, offset: number): WalError {
   return new WalError('WAL_CORRUPT', message, { segmentId, offset });
 }
 
+/** Keeps memory that is no longer read into for the next read, unless there is enough of it. */
+function keepIdle(idle: Buffer[], most: number, memory: Buffer): void {
+  if (idle.length < most) idle.push(memory);
+}
+
 /** The verified data of a chunk that is whole in `probe`, which is not the caller's any more. */
 function takeChunk(segment: Segment, offset: number, probe: Buffer, length: number): Uint8Array {
   verify(segment, offset, probe, format.CHUNK_HEADER_LENGTH, length);
@@ -97,7 +102,7 @@ function takeChunk(segment: Segment, offset: number, probe: Buffer, length: numb
   // A small chunk is copied: it would keep all of the probe alive.
   if (length * 2 >= PROBE_BYTES) return data;
   const copy = Buffer.from(data);
-  if (idleProbes.length < MAX_IDLE_PROBES) idleProbes.push(probe);
+  keepIdle(idleProbes, MAX_IDLE_PROBES, probe);
   return copy;
 }
 
@@ -111,7 +116,7 @@ function copyChunk(segment: Segment, offset: number, record: Buffer, length: num
 function beginRest(probe: Buffer, read: number, length: number): Buffer {
   const rest = Buffer.allocUnsafeSlow(length + format.CHUNK_CRC_LENGTH);
   probe.copy(rest, 0, format.CHUNK_HEADER_LENGTH, read);
-  idleProbes.push(probe);
+  keepIdle(idleProbes, MAX_IDLE_PROBES, probe);
   return rest;
 }
 

@@ -1,11 +1,11 @@
+import { unlessAborted } from '../base/abort.js';
 import { Serial } from '../base/async.js';
 import type { EntryId, SegmentReader, WriteAheadLog } from '../index.js';
 import type { Commits } from './commits.js';
 import { encodeFloor, topicOfMessage } from './entry-format.js';
 import type { Registry } from './registry.js';
 import type { Retentions } from './retention.js';
-import type { Run} from './run.js';
-import { type StoredMessage } from './run.js';
+import type { Run, StoredMessage } from './run.js';
 import type { TopicFiles } from './topic-files.js';
 import { encodeState } from './state-format.js';
 import type { TopicState } from './state.js';
@@ -75,10 +75,7 @@ export class Checkpoints {
     };
     while (log.stats().segments.filter(isClosed).length <= this.#parts.keepSegments) {
       signal.throwIfAborted();
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
+      await unlessAborted(new Promise<void>((resolve) => (this.#wake = resolve)), signal);
     }
   }
 
