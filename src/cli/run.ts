@@ -9,9 +9,10 @@ import { suggest } from './nearest.js';
 import { list, print } from './output.js';
 import { repair } from './commands/repair.js';
 import { tail } from './commands/tail.js';
+import { topics } from './commands/topics.js';
 import { verify } from './commands/verify.js';
 
-const COMMANDS: readonly Command[] = [inspect, verify, dump, tail, repair, importLog, bench];
+const COMMANDS: readonly Command[] = [inspect, verify, dump, tail, topics, repair, importLog, bench];
 
 /** Carries out a command with its arguments. Returns the exit status. */
 export async function run([name, ...rest]: readonly string[]): Promise<number> {

@@ -61,7 +61,7 @@ export class TopicsManager implements LogManager {
 
   async recover(entry: Entry): Promise<void> {
     const stored = this.#stored;
-    this.#assertFirst(entry.id, stored);
+    if (this.#lastId === 0) assertReaches(stored.checkpointedId, entry.id - 1);
     this.#lastId = entry.id;
     const { value: chunk } = await entry[Symbol.asyncIterator]().next();
     if (chunk === undefined) throw new WalError('WAL_CORRUPT', `entry ${entry.id} was not written by topics`);
@@ -85,11 +85,14 @@ export class TopicsManager implements LogManager {
     await core.checkpoints.checkpoint(lastId, entries, log, signal);
     core.mergeRuns();
   }
+}
 
-  /** Segments that were checkpointed are gone: without the state they cannot be done without. */
-  #assertFirst(id: EntryId, { checkpointedId }: Stored): void {
-    if (this.#lastId > 0 || id <= checkpointedId + 1) return;
-    const message = `the first entry is ${id}, but topics-state is missing or older: it ends with ${checkpointedId}`;
-    throw new WalError('WAL_CORRUPT', message);
-  }
+/**
+ * Throws `WAL_CORRUPT` if entries up to `goneId` are gone, but not in the state, which ends with `checkpointedId`:
+ * segments that were checkpointed cannot be done without it.
+ */
+export function assertReaches(checkpointedId: EntryId, goneId: EntryId): void {
+  if (goneId <= checkpointedId) return;
+  const message = `entries up to ${goneId} are gone, but topics-state is missing or older: it ends with`;
+  throw new WalError('WAL_CORRUPT', `${message} ${checkpointedId}. Put it back, with the runs, from a backup`);
 }

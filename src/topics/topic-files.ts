@@ -252,6 +252,11 @@ async function writeAll(
   }
 }
 
+/** Whether topics have a file of this name. */
+export function isTopicsFile(name: string): boolean {
+  return name === STATE_NAME || name === NEW_STATE_NAME || runNumber(name) > 0;
+}
+
 function runNumber(name: string): number {
   return Number(RUN_NAME.exec(name)?.[1] ?? 0);
 }

@@ -8,6 +8,7 @@ import { readHolds } from '../report/stored-holds.js';
 import { emptyNotes, sortIdle } from '../report/idle-files.js';
 import { count, list, print, printJson, size, table } from '../output.js';
 import { ownerOf } from '../report/opened-by.js';
+import { describeRuns, readTopicsFiles } from '../report/topics-files.js';
 
 const PENDING = 'a recovery is rewriting the tail, or was interrupted in that: the next one finishes it';
 
@@ -36,16 +37,19 @@ type Found = Awaited<ReturnType<typeof look>>;
 
 /** What there is to show of a log that has been read. */
 async function look(log: FoundLog, directory: string) {
-  const { reader, damage, gaps } = log;
+  const { reader, gaps } = log;
   const { segmentId, offset } = reader.end;
   const { lastId, provenId, tornBytes, isRepairPending, spares } = reader;
   const segments = log.segments.map((info) => ({ ...info, ...describeContent(log.contents.get(info.segmentId)) }));
   const owner = await ownerOf(directory);
   const holds = await readHolds(directory);
+  const topicsFiles = await readTopicsFiles(directory, reader);
+  const damage = [...log.damage, ...topicsFiles?.damage ?? []];
   const idle = await sortIdle(directory, spares, damage);
   const notes = [...emptyNotes(idle, []), ...log.notes];
   const end = { segmentId, offset };
-  return { segments, idle, end, lastId, provenId, tornBytes, isRepairPending, owner, holds, damage, gaps, notes };
+  const state = { end, lastId, provenId, tornBytes, isRepairPending, owner, holds, topicsFiles };
+  return { segments, idle, ...state, damage, gaps, notes };
 }
 
 /** What stands below the table, each with its heading. */
@@ -61,6 +65,7 @@ function remarks(found: Found): [string, string][] {
     ...idle.unreadable.length === 0 ? [] : [['unreadable', idle.unreadable.join(' ')] as [string, string]],
     ['owner', found.owner],
     ...holdLines(found.holds),
+    ...topicsLines(found.topicsFiles),
     ...found.isRepairPending ? [['recovery', PENDING] as [string, string]] : [],
     ...damage.map(({ message, lost }): [string, string] => ['damage', `${message}; ${lost}`]),
     ...gaps.map(({ message }): [string, string] => ['gap', message]),
@@ -76,6 +81,12 @@ function holdLines(holds: Awaited<ReturnType<typeof readHolds>>): [string, strin
     return ['hold', `${name} ${isBroken ? 'kept more than it may, and keeps nothing now' : what}`];
   });
   return [['checkpointed', `up to ${holds.checkpointedId}`], ...kept];
+}
+
+function topicsLines(files: Found['topicsFiles']): [string, string][] {
+  if (files === undefined) return [];
+  const { topics, groups } = files;
+  return [['topics', `${count(topics, 'topic')}, ${count(groups, 'group')}; ${describeRuns(files)}`]];
 }
 
 /** Formats and version infos have their columns only where there is something to tell apart. */

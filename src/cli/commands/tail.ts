@@ -1,27 +1,31 @@
-import fs from 'node:fs';
 import type { EntryId } from '../../index.js';
 import { DAMAGED, type Arguments, type Command } from '../command.js';
+import { changes } from '../changes.js';
 import { printEntry, STYLE_OPTIONS, type Style } from '../report/entry-lines.js';
 import { FoundLog, noteDamage, noteGone } from '../found-log.js';
 import { noteRemark } from '../output.js';
+import { tailTopic } from '../topic-tail.js';
 
 const DEFAULT_COUNT = 10;
 const SPARE_IDS = 1000;
-/** Not every file system reports changes. */
-const LOOK_EVERY_MS = 1000;
 
 export const tail: Command = {
   name: 'tail',
   summary: 'print the last entries of a log, and those that are added',
-  details: 'Exit status: 2 if the log is damaged.',
+  details: 'A message of a topic that no group wants any more may go before it is printed.\n'
+    + 'Exit status: 2 if the log is damaged.',
   options: {
     lines: { type: 'string', short: 'n', value: 'COUNT', help: `how many entries; default: ${DEFAULT_COUNT}` },
     follow: { type: 'boolean', short: 'f', help: 'then print entries as they are added, until interrupted' },
+    topic: { type: 'string', value: 'NAME', help: 'print the messages of this topic instead of entries' },
     ...STYLE_OPTIONS,
   },
   async run(args: Arguments): Promise<number> {
     const style = { json: args.has('json'), hex: args.has('hex') };
     const lines = args.number('lines') ?? DEFAULT_COUNT;
+    const topic = args.text('topic');
+    const { directory } = args;
+    if (topic !== undefined) return tailTopic({ directory, topic, lines, isFollowing: args.has('follow'), style });
     const log = await FoundLog.open(args.directory);
     const first = await findFirst(log, lines);
     noteDamage(log.damage, style.json);
@@ -69,31 +73,4 @@ async function printFrom(log: FoundLog, from: EntryId, style: Style): Promise<En
   }, isGone ? {} : { from });
   noteGone(log, style.json);
   return Math.max(last, log.goneId ?? 0);
-}
-
-/** Yields whenever something may have changed in a directory, at once for the first time, until interrupted. */
-async function* changes(directory: string): AsyncGenerator<void, void, void> {
-  let isChanged = true;
-  let isInterrupted = false;
-  let wake = (): void => undefined;
-  const changed = (): void => {
-    isChanged = true;
-    wake();
-  };
-  const watcher = fs.watch(directory, changed).on('error', () => undefined);
-  const timer = setInterval(changed, LOOK_EVERY_MS);
-  process.once('SIGINT', () => {
-    isInterrupted = true;
-    wake();
-  });
-  try {
-    while (!isInterrupted) {
-      if (!isChanged) await new Promise<void>((resolve) => (wake = resolve));
-      isChanged = false;
-      if (!isInterrupted) yield;
-    }
-  } finally {
-    watcher.close();
-    clearInterval(timer);
-  }
 }

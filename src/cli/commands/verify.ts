@@ -4,6 +4,7 @@ import { FoundLog } from '../found-log.js';
 import type { Gap } from '../report/gaps.js';
 import { HOLDS_DAMAGE, readHolds } from '../report/stored-holds.js';
 import { emptyNotes, sortIdle } from '../report/idle-files.js';
+import { describeRuns, readTopicsFiles, type TopicsFiles } from '../report/topics-files.js';
 import { count, print, printJson, size } from '../output.js';
 
 /** What reading all of a log has shown. */
@@ -15,6 +16,8 @@ interface Verdict {
   readonly damage: readonly Damage[];
   readonly gaps: readonly Gap[];
   readonly notes: readonly string[];
+  /** What topics keep beside the log, if it is one of theirs. */
+  readonly topicsFiles: TopicsFiles | undefined;
 }
 
 const STATUS = { sound: 0, readable: 0, unclear: TORN, torn: TORN, damaged: DAMAGED };
@@ -53,16 +56,19 @@ async function judge(log: FoundLog, directory: string): Promise<Verdict> {
   const { gaps, segments, reader: { spares, tornBytes } } = log;
   const damage = [...log.damage];
   if ((await readHolds(directory)) === 'damaged') damage.push({ message: HOLDS_DAMAGE, lost: 'no entry is lost' });
+  const topicsFiles = await readTopicsFiles(directory, log.reader);
+  damage.push(...topicsFiles?.damage ?? []);
   const notes = [...emptyNotes(await sortIdle(directory, spares, damage), damage), ...log.notes];
   const state = damage.length > 0 ? 'damaged' : tornBytes > 0 ? 'torn' : gaps.length > 0 ? 'unclear'
     : log.hasFormat0 ? 'readable' : 'sound';
   const entries = [...log.contents.values()].reduce((sum, content) => sum + content.entries, 0);
   const bytes = segments.reduce((sum, { end }) => sum + end, 0);
-  return { state, entries, segments: segments.length, bytes, damage, gaps, notes };
+  return { state, entries, segments: segments.length, bytes, damage, gaps, notes, topicsFiles };
 }
 
-function summary({ state, entries, segments, bytes }: Verdict): string {
-  const where = `${count(segments, 'segment')}, ${size(bytes)}`;
+function summary({ state, entries, segments, bytes, topicsFiles }: Verdict): string {
+  const beside = topicsFiles === undefined ? '' : `; ${describeRuns(topicsFiles)}`;
+  const where = `${count(segments, 'segment')}, ${size(bytes)}${beside}`;
   if (STATUS[state] === 0) return `${state}: ${count(entries, 'whole entry', 'whole entries')} in ${where}`;
   return `${state}; ${count(entries, 'entry is', 'entries are')} whole, in ${where}`;
 }

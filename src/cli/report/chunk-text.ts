@@ -1,7 +1,12 @@
 import { isUtf8 } from 'node:buffer';
 import { TextDecoder } from 'node:util';
-import type { EntryChunk } from '../../index.js';
 import { count, hex, write } from '../output.js';
+
+/** A chunk of an entry, or one of a message. */
+export interface ReadableChunk extends AsyncIterable<Uint8Array> {
+  readonly length: number;
+  readAll(): Promise<Uint8Array>;
+}
 
 const SHOWN_CHARACTERS = 160;
 /** The bytes of a large chunk from which its line is made. */
@@ -18,7 +23,7 @@ export function readable(bytes: Uint8Array): string {
 }
 
 /** A chunk as `readable` has it, of which only the beginning is read. */
-export async function showChunk(chunk: EntryChunk): Promise<string> {
+export async function showChunk(chunk: ReadableChunk): Promise<string> {
   if (chunk.length <= WHOLE_BYTES) return readable(await chunk.readAll());
   const pieces = chunk[Symbol.asyncIterator]();
   const first = await pieces.next();
@@ -29,7 +34,7 @@ export async function showChunk(chunk: EntryChunk): Promise<string> {
 }
 
 /** Writes all bytes of a chunk in hexadecimal digits. */
-export async function writeHexLines(chunk: EntryChunk): Promise<void> {
+export async function writeHexLines(chunk: ReadableChunk): Promise<void> {
   let offset = 0;
   for await (const piece of inMultiplesOf(HEX_PER_LINE, piecesOf(chunk))) {
     const lines: string[] = [];
@@ -46,7 +51,7 @@ export async function writeHexLines(chunk: EntryChunk): Promise<void> {
  * Writes a chunk as an object: its `length`, and its data as `json` if it is an object or array of JSON in one line, as
  * `text` if it is UTF-8, else as `base64`; all of them as `hex` if that is asked for.
  */
-export async function writeJsonChunk(chunk: EntryChunk, isHex: boolean): Promise<void> {
+export async function writeJsonChunk(chunk: ReadableChunk, isHex: boolean): Promise<void> {
   const { length } = chunk;
   const whole = length <= WHOLE_BYTES ? await chunk.readAll() : undefined;
   const json = isHex || whole === undefined ? undefined : asJson(whole);
@@ -66,7 +71,7 @@ export async function writeJsonChunk(chunk: EntryChunk, isHex: boolean): Promise
 
 type Pieces = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
-async function* piecesOf(chunk: EntryChunk): AsyncGenerator<Uint8Array, void, void> {
+async function* piecesOf(chunk: ReadableChunk): AsyncGenerator<Uint8Array, void, void> {
   if (chunk.length <= WHOLE_BYTES) yield await chunk.readAll();
   else yield* chunk;
 }
@@ -97,7 +102,7 @@ async function* inMultiplesOf(length: number, pieces: Pieces): AsyncGenerator<Ui
 }
 
 /** Whether a chunk that is not taken as a whole is UTF-8. */
-async function isTextChunk(chunk: EntryChunk): Promise<boolean> {
+async function isTextChunk(chunk: ReadableChunk): Promise<boolean> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   for await (const piece of chunk) if (decoded(decoder, piece) === undefined) return false;
   return decoded(decoder, new Uint8Array(), false) !== undefined;
