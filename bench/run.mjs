@@ -20,6 +20,7 @@ import * as commits from './scenarios/commits.mjs';
 import * as follow from './scenarios/follow.mjs';
 import * as growth from './scenarios/growth.mjs';
 import * as logs from './scenarios/logs.mjs';
+import * as loop from './scenarios/loop.mjs';
 import * as memory from './scenarios/memory.mjs';
 import * as reads from './scenarios/reads.mjs';
 import * as recovery from './scenarios/recovery.mjs';
@@ -27,7 +28,7 @@ import * as steady from './scenarios/steady.mjs';
 import { targetsTable } from './targets.mjs';
 
 const BENCH = fileURLToPath(new URL('.', import.meta.url));
-const SCENARIOS = [commits, recovery, reads, follow, steady, logs, memory, growth];
+const SCENARIOS = [commits, recovery, reads, follow, steady, logs, memory, growth, loop];
 
 const { values } = parseArgs({
   options: {

@@ -2,7 +2,7 @@
 import { ratioOf } from './measure.mjs';
 import { cell } from './scenarios/commits.mjs';
 import { ratios } from './scenarios/reads.mjs';
-import { rate, ratio, size as sizeName, table } from './table.mjs';
+import { duration, rate, ratio, size as sizeName, table } from './table.mjs';
 
 const MIB = 1 << 20;
 /** [size, writers, peer, at least]: commits/s of the log ÷ the peer's. */
@@ -23,7 +23,7 @@ const CEILING = [
 ];
 
 /** The markdown table of every target, for the scenarios that have been run. `results` are theirs by name. */
-export function targetsTable({ commits, steady, recovery, reads, follow, memory }) {
+export function targetsTable({ commits, steady, recovery, reads, follow, memory, loop }) {
   const targets = [
     ...(commits === undefined ? [] : commitTargets(commits)),
     ...(steady === undefined ? [] : steadyTargets(steady)),
@@ -31,6 +31,7 @@ export function targetsTable({ commits, steady, recovery, reads, follow, memory 
     ...(reads === undefined ? [] : readTargets(reads)),
     ...(follow === undefined ? [] : followTargets(follow)),
     ...(memory === undefined ? [] : memoryTargets(memory)),
+    ...(loop === undefined ? [] : loopTargets(loop)),
   ];
   return table(['target', 'wanted', 'measured', '', 'with blockingFlush'], targets.map(row));
 }
@@ -156,4 +157,13 @@ function memoryTargets({ of }) {
     { what: '100,000 pending commits of 256 B: MiB of RSS growth', atMost: 70, measured: growth('log-append') },
     { what: 'the same by beginEntry', atMost: 120, measured: growth('log-entry') },
   ];
+}
+
+function loopTargets({ cells }) {
+  return cells.map(({ label, total, longestMicros }) => ({
+    what: `${label}, ${total.toLocaleString('en')} entries: the longest that the event loop does not turn`,
+    atMost: 20_000,
+    measured: longestMicros,
+    show: duration,
+  }));
 }

@@ -36,9 +36,14 @@ export class Commits {
     (this.#calls ??= []).push(call);
   }
 
-  acknowledge(): void {
+  /** Makes the calls that come before any waiter. */
+  makeCalls(): void {
     // One list for both kinds of waiters, since their ids alternate.
     if (this.#calls !== undefined) for (const call of this.#calls) call();
+  }
+
+  acknowledge(): void {
+    this.makeCalls();
     for (const waiter of this.waiters) waiter.committed();
     for (const waiter of this.orderedWaiters) waiter.committed();
   }

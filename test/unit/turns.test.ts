@@ -132,3 +132,21 @@ forEachFileManager('bytes that all look like records are searched for proof in m
   assert.ok(proven >= position.offset + words.length, 'the link of the shutdown is found');
   assert.ok(meter.turns >= 8, `${meter.turns} turns for one block`);
 });
+
+forEachFileManager('very many appends that share a flush are not acknowledged in one turn of the event loop', async (storage) => {
+  const log = await storage.open({ manager: new KeepingManager(), options: LARGE });
+  log.on('checkpointFailed', () => undefined);
+  const meter = new TurnMeter();
+  const told: number[] = [];
+  const appends = Array.from({ length: MANY }, async () => {
+    const { id } = await log.append('x');
+    meter.hit();
+    told.push(id);
+  });
+  // It ends only after everyone has been told.
+  await log.shutdown();
+  meter.stop();
+  assert.deepEqual(told, Array.from({ length: MANY }, (_, i) => i + 1));
+  assert.ok(meter.most <= 5000, `${meter.most} appends in one turn`);
+  await Promise.all(appends);
+});

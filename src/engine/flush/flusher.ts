@@ -5,6 +5,7 @@ import type { ResolvedOptions } from '../../model/options.js';
 import type { Flush, SegmentEncoder } from '../../segment/segment-encoder.js';
 import type { Segment } from '../../segment/segment.js';
 import type { Lifecycle } from '../directory/lifecycle.js';
+import { Acknowledgements } from './acknowledgements.js';
 import { DurableMark } from './durable-mark.js';
 import { FlushStats } from './flush-stats.js';
 import { FlushWriter, type Unsynced } from './flush-writer.js';
@@ -33,6 +34,7 @@ export class Flusher {
   readonly #options: ResolvedOptions;
   readonly #writer: FlushWriter;
   readonly #timer: SyncTimer;
+  readonly #acknowledgements: Acknowledgements;
   /** Those that may still hold bytes, oldest first; entries are written to the last. */
   readonly #encoders: SegmentEncoder[] = [];
   #inFlight: Flush | undefined;
@@ -52,6 +54,7 @@ export class Flusher {
     this.#events = events;
     this.#options = options;
     this.stats = new FlushStats(environment);
+    this.#acknowledgements = new Acknowledgements(() => events.onFlushed());
     this.#writer = new FlushWriter(directory, options.blockingFlush);
     this.#timer = new SyncTimer(environment, options, () => this.#wantSync());
     lifecycle.onFailed((error) => this.#stop(error));
@@ -65,7 +68,7 @@ export class Flusher {
   }
 
   get isIdle(): boolean {
-    return this.#flight === undefined && this.#nextEncoder() === undefined;
+    return this.#flight === undefined && this.#acknowledgements.isIdle && this.#nextEncoder() === undefined;
   }
 
   /** Bytes of complete entries that the operating system has but the disk may not have. */
@@ -259,7 +262,7 @@ export class Flusher {
       this.#writer.written(flush);
       this.#timer.start();
     }
-    commits.acknowledge();
+    this.#acknowledgements.add(commits);
     this.#settled();
   }
 
