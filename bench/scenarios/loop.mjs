@@ -1,5 +1,6 @@
 /** How long the event loop stands still while very much is asked for at once: timers and sockets wait for that. */
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { readFileSync } from 'node:fs';
+import { PerformanceObserver } from 'node:perf_hooks';
 import { emptyDirectory } from '../environment.mjs';
 import { median, withChild } from '../measure.mjs';
 import { duration, table } from '../table.mjs';
@@ -25,15 +26,17 @@ export async function run({ quick, directory, progress }) {
     progress(`the event loop during ${label}: ${total} entries`);
     emptyDirectory(directory);
     if (way === 'recovery') await withChild(HERE, (child) => child.call('fill', { directory, total }));
-    const longest = [];
+    const turns = [];
     for (let round = 0; round < plan.rounds; round++) {
       if (way !== 'recovery') emptyDirectory(directory);
-      longest.push(await withChild(HERE, (child) => child.call(way, { directory, total })));
+      turns.push(await withChild(HERE, (child) => child.call(way, { directory, total })));
     }
-    cells.push({ way, label, total, longestMicros: median(longest) });
+    const middle = (of) => median(turns.map((turn) => turn[of]));
+    cells.push({ way, label, total, ownMicros: middle('ownMicros'), longestMicros: middle('longestMicros') });
   }
   emptyDirectory(directory);
-  return { cells, plan };
+  const bare = await withChild(HERE, (child) => child.call('bare', {}));
+  return { cells, plan, bareMicros: bare.longestMicros };
 }
 
 /** In a child: writes a log of `total` entries. */
@@ -84,20 +87,59 @@ export async function appends({ directory, total }) {
   return longest;
 }
 
-/** The longest time that the event loop did not turn while `work` was done, in microseconds. */
-async function longestTurn(work) {
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  delay.enable();
-  await work();
-  // What held the loop last is only noticed when it has turned.
-  await new Promise((resolve) => setTimeout(resolve, 5));
-  delay.disable();
-  return delay.max / 1000;
+/** In a child: turns of 2 ms and nothing else, for a second: what they take beyond that is the machine's. */
+export async function bare() {
+  return longestTurn(async () => {
+    for (const end = performance.now() + 1000; performance.now() < end;) {
+      for (const turn = performance.now() + 2; performance.now() < turn;);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  });
 }
 
-export function report({ cells, plan }) {
-  const rows = cells.map(({ label, total, longestMicros }) => [label, total, duration(longestMicros)]);
-  return `Entries of ${SIZE} B. The longest time that the event loop did not turn, garbage collection included; ` +
-    `medians of ${plan.rounds} rounds, a new process for each.\n\n` +
-    table(['', 'entries', 'longest turn'], rows);
+/**
+ * The longest time that the event loop did not turn while `work` was done, and the most that the thread itself computed
+ * in one turn, garbage collection and waiting for a processor left out. In microseconds.
+ */
+async function longestTurn(work) {
+  const collections = [];
+  const observer = new PerformanceObserver((list) => collections.push(...list.getEntries()));
+  observer.observe({ entryTypes: ['gc'] });
+  const turns = [];
+  let [from, cpuFrom] = [performance.now(), threadCpu()];
+  let next = setImmediate(function onTurn() {
+    const [to, cpuTo] = [performance.now(), threadCpu()];
+    turns.push({ from, to, cpu: cpuTo - cpuFrom });
+    [from, cpuFrom] = [to, cpuTo];
+    next = setImmediate(onTurn);
+  });
+  await work();
+  // The last turn ends, and what was collected is heard of, later.
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  clearImmediate(next);
+  observer.disconnect();
+  const own = ({ from, to, cpu }) => cpu - collections
+    .filter(({ startTime }) => startTime >= from && startTime < to)
+    .reduce((sum, { duration }) => sum + duration, 0);
+  const most = (of) => turns.reduce((longest, turn) => Math.max(longest, of(turn)), 0) * 1000;
+  return { ownMicros: most(own), longestMicros: most(({ from, to }) => to - from) };
+}
+
+/** How long this thread has computed, in milliseconds; how long it has existed, where the system does not say. */
+function threadCpu() {
+  try {
+    return Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[0]) / 1e6;
+  } catch {
+    return performance.now();
+  }
+}
+
+export function report({ cells, plan, bareMicros }) {
+  const rows = cells.map(({ label, total, ownMicros, longestMicros }) => (
+    [label, total, duration(ownMicros), duration(longestMicros)]
+  ));
+  return `Entries of ${SIZE} B. The most that one turn of the event loop computed, and the longest that it did not ` +
+    `turn, with garbage collection and what else ran on the machine; medians of ${plan.rounds} rounds, a new process ` +
+    `for each. Turns of 2 ms beside it: ${duration(bareMicros)} at most.\n\n` +
+    table(['', 'entries', 'computed in a turn', 'longest turn'], rows);
 }

@@ -5,7 +5,7 @@ import { commitChannel } from '../base/channels.js';
 import { assertChunkLength, chunkBytes } from '../model/entry.js';
 import type { AppendOptions, ChunkData, ChunkRecord, EntryId } from '../model/entry.js';
 import { isDurable, onCommittedOf, type SyncMode } from '../model/options.js';
-import { orderedCall } from '../engine/write/append.js';
+import { resolveAfter } from '../engine/write/append.js';
 import { OpenEntry } from '../engine/write/open-entry.js';
 
 /**
@@ -102,11 +102,14 @@ export class EntryWriter implements AsyncDisposable {
   }
 
   #commit(options: AppendOptions<EntryId> | undefined): Promise<EntryId> {
-    return new Promise((committed, failed) => {
+    return new Promise((resolve, failed) => {
       const durable = isDurable(options, this.#syncMode);
-      const call = orderedCall(onCommittedOf(options), () => this.id, failed);
+      const onCommitted = onCommittedOf(options);
       this.#assertWritable();
-      this.#entry.commit({ committed, failed }, durable, call);
+      const committed = onCommitted === undefined
+        ? resolve
+        : (id: EntryId): void => resolveAfter(onCommitted, id, resolve, failed);
+      this.#entry.commit({ committed, failed }, durable);
     });
   }
 

@@ -15,41 +15,36 @@ export class Commits {
   end: number;
   /** The id of that entry. */
   id: EntryId;
-  /** Those who wait until their entry is durable. */
+  /** Those who wait, in the order of the ids: what they apply is applied in the order in which it will be recovered. */
   readonly waiters: CommitWaiter[] = [];
-  /** Those who wait until it has been handed to the operating system. */
-  readonly orderedWaiters: CommitWaiter[] = [];
-  /** What is called before any waiter, in the order of the ids; undefined in most logs. */
-  #calls: (() => void)[] | undefined;
+  /** How many of them wait until their entry is durable; the others, until the operating system has it. */
+  durableCount = 0;
 
   constructor(end: number, id: EntryId) {
     this.end = end;
     this.id = id;
   }
 
+  add(waiter: CommitWaiter, isDurable: boolean): void {
+    this.waiters.push(waiter);
+    if (isDurable) this.durableCount++;
+  }
+
   get areAwaited(): boolean {
-    return this.waiters.length > 0 || this.orderedWaiters.length > 0;
+    return this.waiters.length > 0;
   }
 
-  /** `call` is called when the entry that was ended last is as safe as was asked for. It must not throw. */
-  callInOrder(call: () => void): void {
-    (this.#calls ??= []).push(call);
+  /** Whether somebody waits only until the operating system has an entry. */
+  get areOrdered(): boolean {
+    return this.waiters.length > this.durableCount;
   }
 
-  /** Makes the calls that come before any waiter. */
-  makeCalls(): void {
-    // One list for both kinds of waiters, since their ids alternate.
-    if (this.#calls !== undefined) for (const call of this.#calls) call();
-  }
-
-  acknowledge(): void {
-    this.makeCalls();
-    for (const waiter of this.waiters) waiter.committed();
-    for (const waiter of this.orderedWaiters) waiter.committed();
+  /** Tells the waiters from index `from` on, up to index `to`. */
+  acknowledge(from = 0, to = this.waiters.length): void {
+    for (let i = from; i < to; i++) this.waiters[i].committed();
   }
 
   reject(error: unknown): void {
     for (const waiter of this.waiters) waiter.failed(error);
-    for (const waiter of this.orderedWaiters) waiter.failed(error);
   }
 }

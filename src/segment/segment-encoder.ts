@@ -126,7 +126,7 @@ export class SegmentEncoder {
     this.#markDue = false;
     this.#endsWithLink = true;
     this.#commits.end = this.offset;
-    this.#commits.waiters.push(waiter);
+    this.#commits.add(waiter, true);
   }
 
   /** An entry begins: `rewind` goes back to here until this is called again. */
@@ -247,11 +247,6 @@ export class SegmentEncoder {
     this.#commit(id, waiter, isDurable);
   }
 
-  /** See `Commits.callInOrder`. */
-  callInOrder(call: () => void): void {
-    this.#commits.callInOrder(call);
-  }
-
   /** Ends the open entry and begins the next of its batch, which has the id `nextId`. */
   continueBatch(nextId: number): void {
     this.#writeEnd(format.JOIN_MARKER);
@@ -331,8 +326,7 @@ export class SegmentEncoder {
     commits.entryCount += 1 + this.#joined;
     this.#joined = 0;
     this.segment.entryEnded(id);
-    if (isDurable) commits.waiters.push(waiter);
-    else commits.orderedWaiters.push(waiter);
+    commits.add(waiter, isDurable);
   }
 
   #writeEnd(marker: number): void {

@@ -20,6 +20,7 @@ forEachFileManager('a batch of very many entries holds the event loop', async (s
   const batch = log.appendBatch(words);
   const next = log.append('next');
   const entries = await batch;
+  assert.equal(words[0], 'word 0', 'the list is still its caller\'s');
   assert.ok(meter.turns >= LEAST_TURNS, `${meter.turns} turns`);
   assert.deepEqual(entries.map(({ id }) => id), words.map((_, i) => i + 1));
   assert.equal((await next).id, COUNT + 1);

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TurnBudget } from '../../src/base/turns.js';
 import { decodeHeader, MAX_HEADER_LENGTH, type SegmentHeader } from '../../src/format/segment-format.js';
-import { WriteAheadLog, type LogManager } from '../../src/index.js';
+import { WriteAheadLog, type LogManager, type WalError } from '../../src/index.js';
 import { provenEnd } from '../../src/segment/proof.js';
 import { Segment } from '../../src/segment/segment.js';
+import { systemError } from '../tools/faulty-file-manager.js';
 import { forEachFileManager, inMemory, until, type Storage } from '../tools/helpers.js';
 import { KeepingManager } from '../tools/iterating.js';
 import { TurnMeter } from '../tools/turn-meter.js';
@@ -133,20 +134,53 @@ forEachFileManager('bytes that all look like records are searched for proof in m
   assert.ok(meter.turns >= 8, `${meter.turns} turns for one block`);
 });
 
-forEachFileManager('very many appends that share a flush are not acknowledged in one turn of the event loop', async (storage) => {
+/** Appends `MANY` entries that share a flush, and notes what their callers are told, in its order. */
+function appendMany(log: WriteAheadLog, told: unknown[], hit: () => void): Promise<unknown> {
+  return Promise.all(Array.from({ length: MANY }, async (_, i) => {
+    // Both kinds of waiters, and what is to be applied, take their turns together.
+    const onCommitted = (): unknown => told.push('called');
+    const { id } = await log.append('x', { durable: i % 2 === 0, onCommitted });
+    hit();
+    told.push(id);
+  }));
+}
+
+forEachFileManager('very many appends that share a flush are acknowledged in one turn of the event loop', async (storage) => {
   const log = await storage.open({ manager: new KeepingManager(), options: LARGE });
   log.on('checkpointFailed', () => undefined);
+  const told: unknown[] = [];
   const meter = new TurnMeter();
-  const told: number[] = [];
-  const appends = Array.from({ length: MANY }, async () => {
-    const { id } = await log.append('x');
+  let last: Promise<unknown> | undefined;
+  const appends = appendMany(log, told, () => {
     meter.hit();
-    told.push(id);
+    // Its flush is short, and durable before all of them have been told.
+    last ??= log.append('last').then(({ id }) => told.push(id));
   });
+  await until(() => last !== undefined);
   // It ends only after everyone has been told.
   await log.shutdown();
   meter.stop();
-  assert.deepEqual(told, Array.from({ length: MANY }, (_, i) => i + 1));
+  assert.deepEqual(told.filter((what) => what !== 'called'), Array.from({ length: MANY + 1 }, (_, i) => i + 1));
+  assert.equal(told.length, 2 * MANY + 1);
   assert.ok(meter.most <= 5000, `${meter.most} appends in one turn`);
-  await Promise.all(appends);
+  await appends;
+});
+
+inMemory('a log that fails while appends are acknowledged forgets those it has not told yet', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const log = await storage.open({ manager: new KeepingManager(), options: LARGE });
+  let isArmed = false;
+  faulty.before = ({ operation }) => {
+    if (isArmed && operation === 'write') throw systemError('EIO');
+  };
+  const told: unknown[] = [];
+  const appends = appendMany(log, told, () => {
+    if (isArmed) return;
+    isArmed = true;
+    void log.append('fails').catch((error: WalError) => told.push(error.code));
+  });
+  await until(() => told.includes('WAL_FAILED'));
+  await log.shutdown();
+  assert.equal(told.length, 2 * MANY + 1);
+  await appends;
 });

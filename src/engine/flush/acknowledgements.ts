@@ -1,4 +1,5 @@
-import type { Commits, CommitWaiter } from '../../segment/commits.js';
+import { deferred, type Deferred } from '../../base/async.js';
+import type { Commits } from '../../segment/commits.js';
 
 /** So many commits are acknowledged in one turn of the event loop. What their callers do then belongs to that turn. */
 const PER_TURN = 4096;
@@ -9,9 +10,11 @@ const PER_TURN = 4096;
  */
 export class Acknowledgements {
   readonly #onDone: () => void;
-  /** Those that wait for a later turn, from `#next` on. */
-  #waiting: CommitWaiter[] = [];
-  #next = 0;
+  /** Those that wait for a later turn, by flush. */
+  readonly #waiting: Commits[] = [];
+  /** How many of the first flush have been acknowledged. */
+  #told = 0;
+  #idle: Deferred<void> | undefined;
 
   /** `onDone` is called when commits that had to wait for a later turn have all been acknowledged. */
   constructor(onDone: () => void) {
@@ -22,29 +25,41 @@ export class Acknowledgements {
     return this.#waiting.length === 0;
   }
 
+  /** Resolves when no commit waits for a later turn. */
+  async whenIdle(): Promise<void> {
+    if (this.isIdle) return;
+    this.#idle ??= deferred();
+    await this.#idle.promise;
+  }
+
   /** Acknowledges `commits`, after those before them: in this turn if they are not too many. */
   add(commits: Commits): void {
-    const { waiters, orderedWaiters } = commits;
-    if (this.isIdle && waiters.length + orderedWaiters.length <= PER_TURN) {
+    if (this.isIdle && commits.waiters.length <= PER_TURN) {
       commits.acknowledge();
       return;
     }
-    const isFirst = this.isIdle;
-    commits.makeCalls();
-    for (const waiter of waiters) this.#waiting.push(waiter);
-    for (const waiter of orderedWaiters) this.#waiting.push(waiter);
-    if (isFirst) this.#acknowledgeSome();
+    this.#waiting.push(commits);
+    if (this.#waiting.length === 1) this.#acknowledgeSome();
   }
 
   readonly #acknowledgeSome = (): void => {
-    const end = Math.min(this.#next + PER_TURN, this.#waiting.length);
-    while (this.#next < end) this.#waiting[this.#next++].committed();
-    if (end < this.#waiting.length) {
+    for (let left = PER_TURN; left > 0 && !this.isIdle;) {
+      const [commits] = this.#waiting;
+      const from = this.#told;
+      const to = Math.min(from + left, commits.waiters.length);
+      this.#told = to;
+      commits.acknowledge(from, to);
+      left -= to - from;
+      if (to < commits.waiters.length) break;
+      this.#told = 0;
+      this.#waiting.shift();
+    }
+    if (!this.isIdle) {
       setImmediate(this.#acknowledgeSome);
       return;
     }
-    this.#waiting = [];
-    this.#next = 0;
+    this.#idle?.resolve();
+    this.#idle = undefined;
     this.#onDone();
   };
 }

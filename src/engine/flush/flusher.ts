@@ -104,11 +104,12 @@ export class Flusher {
   }
 
   /**
-   * Resolves when no write is under way any more, whatever came of it. A file must not be closed before: its
-   * descriptor could be given to another file, and the write would go there.
+   * Resolves when no write is under way any more, whatever came of it, and those it has made safe have been told. A
+   * file must not be closed before: its descriptor could be given to another file, and the write would go there.
    */
   async landed(): Promise<void> {
     await this.#flight;
+    await this.#acknowledgements.whenIdle();
   }
 
   /** Resolves when at most `bytes` are pending. Rejects when the log fails. */
@@ -236,9 +237,9 @@ export class Flusher {
     );
   }
 
-  #mustBeDurable({ commits: { waiters, orderedWaiters } }: Flush): boolean {
-    if (waiters.length > 0 || this.#syncWanted || this.durableId.isPlaceAwaited) return true;
-    return this.#options.sync === 'commit' && orderedWaiters.length === 0;
+  #mustBeDurable({ commits }: Flush): boolean {
+    if (commits.durableCount > 0 || this.#syncWanted || this.durableId.isPlaceAwaited) return true;
+    return this.#options.sync === 'commit' && !commits.areOrdered;
   }
 
   /** The oldest encoder with something to flush. Drops those that are done with. */

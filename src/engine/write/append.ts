@@ -101,11 +101,8 @@ export class CallingEntryAppend extends EntryAppend {
     this.#onCommitted = onCommitted;
   }
 
-  override writeTo(rotation: Rotation, hasWaited: boolean): void {
-    const { encoder } = rotation;
-    super.writeTo(rotation, hasWaited);
-    const { entry } = this;
-    encoder.callInOrder(orderedCall(this.#onCommitted, () => entry, this.reject));
+  override committed(): void {
+    resolveAfter(this.#onCommitted, this.entry, this.resolve, this.reject);
   }
 }
 
@@ -139,34 +136,28 @@ export class BatchAppend extends Append<readonly CommittedEntry[]> {
     });
     this.#data = NO_ENTRIES;
     encoder.endEntry(id, this, this.isDurable);
-    const call = orderedCall(this.#onCommitted, () => this.#entries, this.reject);
-    if (call !== undefined) encoder.callInOrder(call);
   }
 
   committed(): void {
-    this.resolve(this.#entries);
+    resolveAfter(this.#onCommitted, this.#entries, this.resolve, this.reject);
   }
 }
 
-export function orderedCall<Result>(
-  onCommitted: OnCommitted<Result>, result: () => Result, reject: (error: unknown) => void,
-): () => void;
-export function orderedCall<Result>(
-  onCommitted: OnCommitted<Result> | undefined, result: () => Result, reject: (error: unknown) => void,
-): (() => void) | undefined;
-
-/** Calls `onCommitted` if there is one. What that throws rejects its caller's promise, and concerns no other commit. */
-export function orderedCall<Result>(
-  onCommitted: OnCommitted<Result> | undefined, result: () => Result, reject: (error: unknown) => void,
-): (() => void) | undefined {
-  if (onCommitted === undefined) return undefined;
-  return () => {
-    try {
-      onCommitted(result());
-    } catch (error) {
-      reject(error);
-    }
-  };
+/**
+ * Calls `onCommitted`, if there is one, and resolves with `result`. What the call throws rejects its caller's promise,
+ * and concerns no other commit.
+ */
+export function resolveAfter<Result>(
+  onCommitted: OnCommitted<Result> | undefined, result: Result,
+  resolve: (result: Result) => void, reject: (error: unknown) => void,
+): void {
+  try {
+    onCommitted?.(result);
+  } catch (error) {
+    reject(error);
+    return;
+  }
+  resolve(result);
 }
 
 /** The bytes that the entries of a batch take. */

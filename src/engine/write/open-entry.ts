@@ -169,15 +169,11 @@ export class OpenEntry implements CommitWaiter {
     }
   }
 
-  /**
-   * Ends the entry and frees the slot. `waiter` hears when the entry is as safe as was asked for; before that, `call`
-   * is called, in the order of the ids.
-   */
-  commit(waiter: EntryWaiter, isDurable: boolean, call: (() => void) | undefined): void {
+  /** Ends the entry and frees the slot. `waiter` hears when the entry is as safe as was asked for. */
+  commit(waiter: EntryWaiter, isDurable: boolean): void {
     this.assertWritable();
     try {
       this.#encoder.endEntry(this.#id, this, isDurable);
-      if (call !== undefined) this.#encoder.callInOrder(call);
     } catch (error) {
       this.break();
       const refuse = (): void => waiter.failed(error);

@@ -10,7 +10,7 @@ import type { LogDirectory } from '../directory/log-directory.js';
 import type { Flusher } from '../flush/flusher.js';
 import { batchLength, BatchAppend, CallingEntryAppend, EntryAppend, type Request } from './append.js';
 import { EntryBegin, type WriteSlot } from './entry-begin.js';
-import { appendLarge } from './large-append.js';
+import { appendLarge, type LargeItem } from './large-append.js';
 import { Line } from './line.js';
 import { endOf, writeLink } from './link.js';
 import { AT_ONCE_BYTES, OpenEntry, type OpenEntryParts } from './open-entry.js';
@@ -90,7 +90,7 @@ export class WriteQueue implements WriteSlot {
 
   /** Writes entries, of which all or none will be found after a crash. */
   appendBatch(
-    batch: readonly EntryData[], isDurable: boolean, onCommitted: OnCommitted<readonly CommittedEntry[]> | undefined,
+    batch: EntryData[], isDurable: boolean, onCommitted: OnCommitted<readonly CommittedEntry[]> | undefined,
   ): Promise<readonly CommittedEntry[]> {
     return new Promise((resolve, reject) => {
       const length = batchLength(batch);
@@ -100,9 +100,9 @@ export class WriteQueue implements WriteSlot {
     });
   }
 
-  /** As `appendBatch`, for more than may be pending, or is encoded, at once. */
+  /** As `appendBatch`, for more than may be pending, or is encoded, at once. `batch` becomes the result. */
   async appendLarge(
-    batch: readonly (ChunkData | readonly ChunkData[])[], isDurable: boolean,
+    batch: LargeItem[], isDurable: boolean,
     onCommitted: OnCommitted<readonly CommittedEntry[]> | undefined,
   ): Promise<CommittedEntry[]> {
     const entry = await new Promise<OpenEntry>((resolve, reject) => {

@@ -14,6 +14,7 @@ import { SNAPSHOTS } from './snapshots.js';
 import { SPACE } from './space.js';
 import { TOPICS } from './topics.js';
 import { TRUNCATION } from './truncation.js';
+import { TURNS } from './turns.js';
 import type { Mutation } from './mutation.js';
 
 export type { Edit, Mutation, NamedTest } from './mutation.js';
@@ -35,4 +36,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...TOPICS,
   ...READS,
   ...SNAPSHOTS,
+  ...TURNS,
 ];

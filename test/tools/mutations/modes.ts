@@ -47,7 +47,7 @@ export const MODES: readonly Mutation[] = [
   {
     name: 'a commit that asks to be durable is not',
     file: 'engine/flush/flusher.ts',
-    find: 'if (waiters.length > 0 || this.#syncWanted ||',
+    find: 'if (commits.durableCount > 0 || this.#syncWanted ||',
     replace: 'if (this.#syncWanted ||',
     caughtBy: named('unit/durability-modes', "with sync 'manual' a commit that asks for it is durable, and all before it (memory)"),
   },
