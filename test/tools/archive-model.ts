@@ -1,0 +1,297 @@
+/**
+ * Tries every order in which an object store can answer the writers of an archive, up to a bound: whose request is
+ * carried out next, whose answer is lost, and which request that nobody waits for any more is carried out late. A
+ * writer whose requests are never carried out again has stalled, or died.
+ *
+ * The writers are the code itself. A path is tried by running it from its beginning with the choices made so far, and
+ * given up where it comes to a state that another path has been in.
+ */
+import { createHash } from 'node:crypto';
+import { ArchiveError } from '../../src/archive/errors.js';
+import type { ObjectStore } from '../../src/archive/object-store.js';
+import { decodeSlot, parseSlotKey, slotKey, type Slot } from '../../src/archive/slot-format.js';
+import { Slots } from '../../src/archive/slots.js';
+import type { SlotStore } from '../../src/archive/slot-store.js';
+import { Random } from '../support/random.js';
+
+/** What a writer does, one after the other. `retain` keeps the newest slot only. */
+export type Act = 'append' | 'retain';
+
+export interface Setting {
+  /** The acts of each writer, after it has opened the archive. */
+  readonly writers: readonly (readonly Act[])[];
+  /** How many answers may be lost. */
+  readonly losses: number;
+  /** How many requests may be carried out after their writer has sent them again. */
+  readonly late: number;
+  /** How many requests of a writer are answered before it stalls for ever: two that open may go on overtaking each other. */
+  readonly requests: number;
+}
+
+/** What was found. */
+export interface Exploration {
+  paths: number;
+  states: number;
+  violation: string | undefined;
+}
+
+interface Request {
+  readonly writer: number;
+  readonly name: string;
+  /** Carries the request out. */
+  readonly apply: () => unknown;
+  readonly answer: (result: unknown) => void;
+  readonly lose: () => void;
+}
+
+/** One run: the store, the requests that it has not answered, and what was confirmed. */
+class Run {
+  readonly objects = new Map<string, Uint8Array>();
+  readonly #setting: Setting;
+  readonly #pending: Request[] = [];
+  readonly #late: Request[] = [];
+  /** What each writer was told: with the code, this determines what it does next. */
+  readonly #told: string[];
+  /** How many requests of each writer have been answered. */
+  readonly #answered: number[];
+  #losses = 0;
+  #lateCount = 0;
+  /** The bytes that were confirmed of each id, with who confirmed them. */
+  readonly confirmed = new Map<number, string>();
+  violation: string | undefined;
+  crashed: unknown;
+
+  constructor(setting: Setting) {
+    this.#setting = setting;
+    this.#told = setting.writers.map(() => '');
+    this.#answered = setting.writers.map(() => 0);
+    for (const [writer, acts] of setting.writers.entries()) {
+      this.#write(writer, acts).catch((error: unknown) => {
+        if (error instanceof ArchiveError && error.code === 'ARCHIVE_FENCED') this.#checkFenced(writer, error.slot);
+        else this.crashed = error;
+      });
+    }
+  }
+
+  async #write(writer: number, acts: readonly Act[]): Promise<void> {
+    const name = `writer ${writer}`;
+    const slots = await Slots.open(this.#storeOf(writer), { logId: 'log', writer: name, now: () => 0 });
+    for (const [i, act] of acts.entries()) {
+      if (act === 'retain') {
+        await slots.retain(slots.slot + 1);
+        continue;
+      }
+      const id = slots.lastId + 1;
+      const text = `${name} ${i}`;
+      await slots.append(id, Buffer.from(text));
+      this.#confirm(id, text);
+    }
+  }
+
+  /** A writer is fenced by the opening of another, in the slot that it was to create. */
+  #checkFenced(writer: number, slot = NaN): void {
+    const bytes = this.objects.get(slotKey('a', slot));
+    const found = bytes === undefined ? undefined : slotIn(slotKey('a', slot), bytes);
+    if (found?.kind === 'open' && found.writer !== `writer ${writer}`) return;
+    this.violation ??= `writer ${writer} was fenced by ${found === undefined ? 'nothing' : `the ${found.kind} of ${found.writer}`}`;
+  }
+
+  #confirm(id: number, text: string): void {
+    const before = this.confirmed.get(id);
+    if (before !== undefined && before !== text) this.violation ??= `entry ${id} was confirmed as "${before}" and as "${text}"`;
+    this.confirmed.set(id, text);
+  }
+
+  #storeOf(writer: number): SlotStore {
+    const request = <T>(name: string, apply: () => T): Promise<T> => new Promise((resolve, reject) => {
+      this.#pending.push({
+        writer, name, apply,
+        answer: (result) => resolve(result as T),
+        lose: () => reject(new Error('the answer was lost')),
+      });
+    });
+    const { objects } = this;
+    const store: ObjectStore = {
+      create: (key, body) => request(`create ${key} ${hash(body)}`, () => {
+        if (objects.has(key)) return 'exists';
+        objects.set(key, body);
+        return 'created';
+      }),
+      get: (key) => request(`get ${key}`, () => objects.get(key)),
+      async *list(prefix) {
+        yield* await request(`list ${prefix}`, () => [...objects.keys()].filter((key) => key.startsWith(prefix)).sort());
+      },
+      delete: (keys) => request(`delete ${keys.join()}`, () => keys.forEach((key) => objects.delete(key))),
+    };
+    return { store, prefix: 'a', signal: new AbortController().signal, pause: async () => undefined };
+  }
+
+  /** What can happen next, or what can to the requests of one writer. */
+  moves(writer?: number): (() => void)[] {
+    const moves: (() => void)[] = [];
+    for (const request of this.#pending) {
+      if (writer !== undefined && request.writer !== writer) continue;
+      if (this.#answered[request.writer] >= this.#setting.requests) continue;
+      moves.push(() => this.#answer(request));
+      if (this.#losses >= this.#setting.losses) continue;
+      moves.push(() => this.#lose(request, true));
+      // Only what changes the store can do so late.
+      if (!/^(create|delete)/.test(request.name)) continue;
+      if (this.#lateCount < this.#setting.late) moves.push(() => this.#lose(request, false));
+    }
+    for (const request of this.#late) {
+      moves.push(() => {
+        this.#late.splice(this.#late.indexOf(request), 1);
+        request.apply();
+      });
+    }
+    return moves;
+  }
+
+  #answer(request: Request): void {
+    this.#take(request);
+    const result = request.apply();
+    this.#told[request.writer] = hash(`${this.#told[request.writer]} ${shown(result)}`);
+    request.answer(result);
+  }
+
+  /** The answer is lost. The request was carried out, or it may be later. */
+  #lose(request: Request, isCarriedOut: boolean): void {
+    this.#take(request);
+    this.#losses++;
+    this.#told[request.writer] = hash(`${this.#told[request.writer]} lost`);
+    if (isCarriedOut) request.apply();
+    else {
+      this.#lateCount++;
+      this.#late.push(request);
+    }
+    request.lose();
+  }
+
+  #take(request: Request): void {
+    this.#answered[request.writer]++;
+    this.#pending.splice(this.#pending.indexOf(request), 1);
+  }
+
+  /** Two runs in one state go on in the same ways. */
+  fingerprint(): string {
+    const objects = [...this.objects].map(([key, bytes]) => `${key}=${slotIn(key, bytes).hash}`).sort();
+    const late = this.#late.map(({ name }) => name).sort();
+    return hash([...objects, ...this.#told, ...late, this.#losses, this.#lateCount].join('\n'));
+  }
+
+  /** Says what of the archive's promises does not hold now, with a reading of its own. */
+  check(): string | undefined {
+    if (this.crashed !== undefined) return `a writer ended with ${String(this.crashed)}`;
+    if (this.violation !== undefined) return this.violation;
+    const slots = [...this.objects].map(([key, bytes]) => slotIn(key, bytes));
+    slots.sort((a, b) => a.slot - b.slot);
+    const last = slots.at(-1);
+    if (last === undefined) return this.confirmed.size > 0 ? 'there is nothing left' : undefined;
+    return this.#checkRestore(slots.filter(({ slot }) => slot >= last.begin), last);
+  }
+
+  #checkRestore(slots: readonly Slot[], last: Slot): string | undefined {
+    const restored = new Map<number, string>();
+    for (const [i, { slot, previous, kind, epoch, firstId, body }] of slots.entries()) {
+      if (slot !== last.begin + i) return `slot ${last.begin + i} is missing`;
+      if (i > 0 && previous !== slots[i - 1].hash) return `slot ${slot} does not follow the one before it`;
+      if (i > 0 && epoch - slots[i - 1].epoch !== (kind === 'open' ? 1 : 0)) return `slot ${slot} is of epoch ${epoch}`;
+      if (kind === 'entries') restored.set(firstId, Buffer.from(body).toString());
+    }
+    const firstId = slots[0].kind === 'entries' ? slots[0].firstId : slots[0].lastId + 1;
+    for (const [id, text] of this.confirmed) {
+      if (id >= firstId && restored.get(id) !== text) {
+        return `entry ${id} was confirmed as "${text}", and a restore has ${restored.get(id) ?? 'nothing'}`;
+      }
+    }
+    return undefined;
+  }
+}
+
+/** Tries every path of a setting, or `maxPaths` of them. Ends with the first that breaks a promise. */
+export async function exploreArchive(setting: Setting, maxPaths = Infinity): Promise<Exploration> {
+  const exploration: Exploration = { paths: 0, states: 0, violation: undefined };
+  const seen = new Set<string>();
+  let path: { choice: number; choices: number }[] = [];
+  for (; exploration.paths < maxPaths; exploration.paths++) {
+    const run = new Run(setting);
+    for (let step = 0; ; step++) {
+      await settled();
+      const violation = run.check();
+      if (violation !== undefined) {
+        exploration.violation = `${violation}, after choices ${path.map(({ choice }) => choice).join()}`;
+        return exploration;
+      }
+      if (step >= path.length) {
+        const fingerprint = run.fingerprint();
+        if (seen.has(fingerprint)) break;
+        seen.add(fingerprint);
+        exploration.states++;
+      }
+      const moves = run.moves();
+      if (moves.length === 0) break;
+      if (step >= path.length) path.push({ choice: 0, choices: moves.length });
+      moves[path[step].choice]();
+    }
+    path = nextPath(path);
+    if (path.length === 0) break;
+  }
+  return exploration;
+}
+
+/** Tries `count` paths at random, the same ones for each seed. */
+export async function exploreArchiveRandomly(setting: Setting, seed: number, count: number): Promise<Exploration> {
+  const exploration: Exploration = { paths: 0, states: 0, violation: undefined };
+  const random = new Random(seed);
+  for (; exploration.paths < count; exploration.paths++) {
+    const run = new Run(setting);
+    // Sometimes a writer is left alone for long, as one that has stalled.
+    for (let favored: number | undefined; ; exploration.states++) {
+      await settled();
+      const violation = run.check();
+      if (violation !== undefined) return { ...exploration, violation: `${violation}, in path ${exploration.paths}` };
+      const moves = run.moves(favored);
+      if (moves.length === 0 && favored === undefined) break;
+      if (moves.length === 0 || random.below(6) === 0) favored = random.below(setting.writers.length + 1);
+      if (favored === setting.writers.length) favored = undefined;
+      if (moves.length > 0) moves[random.below(moves.length)]();
+      else if (run.moves().length === 0) break;
+    }
+  }
+  return exploration;
+}
+
+/** The path with the next choice at its last place that has one. */
+function nextPath(path: readonly { choice: number; choices: number }[]): { choice: number; choices: number }[] {
+  for (let i = path.length - 1; i >= 0; i--) {
+    const { choice, choices } = path[i];
+    if (choice + 1 < choices) return [...path.slice(0, i), { choice: choice + 1, choices }];
+  }
+  return [];
+}
+
+/** Resolves when the writers have come to their next requests. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** What each object holds, decoded once. */
+const decoded = new WeakMap<Uint8Array, Slot>();
+
+function slotIn(key: string, bytes: Uint8Array): Slot {
+  let slot = decoded.get(bytes);
+  if (slot === undefined) {
+    slot = decodeSlot(parseSlotKey('a', key) ?? NaN, bytes);
+    decoded.set(bytes, slot);
+  }
+  return slot;
+}
+
+function shown(result: unknown): string {
+  return result instanceof Uint8Array ? hash(result) : String(result);
+}
+
+function hash(bytes: Uint8Array | string): string {
+  return createHash('sha1').update(bytes).digest('base64');
+}
