@@ -13,6 +13,7 @@ write('package.json', '{ "type": "commonjs" }\n');
 write('src/index.d.ts', "export * from '../../src/index.js';\n");
 write('src/snapshot/index.d.ts', "export * from '../../../src/snapshot/index.js';\n");
 write('src/topics/index.d.ts', "export * from '../../../src/topics/index.js';\n");
+write('src/archive/index.d.ts', "export * from '../../../src/archive/index.js';\n");
 write('test/support/index.d.ts', "export * from '../../../test/support/index.js';\n");
 
 function write(file, text) {

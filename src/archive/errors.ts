@@ -1,24 +1,56 @@
-/** What an archive refuses, or finds, by a code that stays the same when the message is put better. */
+import type { EntryId } from '../index.js';
+
+/**
+ * The errors of an archive that a caller is expected to handle carry a stable `code`. Those of the log are WalErrors,
+ * those of the store are the store's own, and a caller's own mistake is a TypeError or RangeError.
+ *
+ * @example
+ * const isFailover = (code: ArchiveErrorCode): boolean => code === 'ARCHIVE_FENCED';
+ * console.log(isFailover('ARCHIVE_GAP')); // false
+ */
 export type ArchiveErrorCode =
   /** Another writer has taken the archive over: this one confirms nothing more. */
   | 'ARCHIVE_FENCED'
-  /** Objects between the first that is needed and the last are missing. */
+  /** The log no longer has the entry that the archive needs next, or an object of the archive is missing. */
   | 'ARCHIVE_GAP'
+  /** The archive has entries that the log has not: the log is older than the archive, or was truncated. */
+  | 'ARCHIVE_AHEAD'
+  /** The archive is of another log, or has an entry of the same id with other bytes. */
+  | 'ARCHIVE_DIVERGED'
   /** The bytes of an object are not those that were stored. */
   | 'ARCHIVE_CORRUPT'
   /** The store creates an object although there is one of that name, so it cannot keep two writers apart. */
-  | 'ARCHIVE_UNSAFE_STORE';
+  | 'ARCHIVE_UNSAFE_STORE'
+  /** The archive has been closed. */
+  | 'ARCHIVE_CLOSED';
 
-/** An error of an archive that a caller is expected to handle. */
+/** Where an error happened. */
+export interface ArchiveErrorDetails {
+  readonly slot?: number;
+  readonly lastId?: EntryId;
+  readonly cause?: unknown;
+}
+
+/**
+ * An error of an archive that a caller is expected to handle.
+ *
+ * @example
+ * const error = new ArchiveError('ARCHIVE_GAP', 'slot 7 of the archive is missing', { slot: 7 });
+ * console.log(error.code, error.slot); // ARCHIVE_GAP 7
+ */
 export class ArchiveError extends Error {
+  /** Tells it from other errors where `instanceof` does not. */
   override readonly name = 'ArchiveError';
+  /** What happened. It stays the same when the message is put better. */
   readonly code: ArchiveErrorCode;
   /** The slot concerned, where there is one. */
   readonly slot?: number;
+  /** The last entry that the archive has for sure, where that matters. */
+  readonly lastId?: EntryId;
 
-  constructor(code: ArchiveErrorCode, message: string, details: { readonly slot?: number; readonly cause?: unknown } = {}) {
-    super(message, 'cause' in details ? { cause: details.cause } : undefined);
+  constructor(code: ArchiveErrorCode, message: string, { cause, ...details }: ArchiveErrorDetails = {}) {
+    super(message, cause === undefined ? undefined : { cause });
     this.code = code;
-    if (details.slot !== undefined) this.slot = details.slot;
+    Object.assign(this, details);
   }
 }

@@ -1,6 +1,28 @@
 /**
  * An object store: the user's own, or an adapter. Keys are ASCII. Every method may reject, for a lost connection, a
  * timeout or an error of the store: then it is unknown whether the request has been carried out, or still will be.
+ * What one method has reported, every later call of any method by any client takes into account.
+ *
+ * @example
+ * const objects = new Map<string, Buffer>();
+ * const store: ObjectStore = {
+ *   async create(key, body) {
+ *     if (objects.has(key)) return 'exists';
+ *     objects.set(key, Buffer.from(body));
+ *     return 'created';
+ *   },
+ *   async get(key, { from, to }) { return objects.get(key)?.subarray(from, to); },
+ *   async *list(prefix, { after = '' }) {
+ *     yield* [...objects.keys()].filter((key) => key.startsWith(prefix) && key > after).sort();
+ *   },
+ *   async delete(keys) { for (const key of keys) objects.delete(key); },
+ * };
+ * const { signal } = new AbortController();
+ * console.log(await store.create('greeting', Buffer.from('hello'), { signal })); // created
+ * console.log(await store.create('greeting', Buffer.from('other'), { signal })); // exists
+ * console.log(String(await store.get('greeting', { signal }))); // hello
+ *
+ * @interface
  */
 export interface ObjectStore {
   /**

@@ -1,9 +1,20 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { offAbort, onAbort, unlessAborted } from '../base/abort.js';
+import { systemEnvironment, type Environment } from '../base/environment.js';
 import { ArchiveError } from './errors.js';
 import type { ObjectStore } from './object-store.js';
 import { decodeSlot, parseSlotKey, slotKey, slotPrefix, type Slot } from './slot-format.js';
 
+const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
+
+/** A request that was not answered. */
+export interface RequestFailure {
+  readonly error: unknown;
+  /** How often it has been sent. */
+  readonly attempt: number;
+  /** After how many milliseconds it is sent again. */
+  readonly retryInMs: number;
+}
 
 /** Where the slots are, and how they are asked for. */
 export interface SlotStore {
@@ -11,45 +22,92 @@ export interface SlotStore {
   readonly prefix: string;
   /** Ends every wait; requests that were sent may still be carried out. */
   readonly signal: AbortSignal;
-  /** Resolves when a request that was not answered may be sent again, for the `attempt`-th time. */
-  readonly pause?: (attempt: number) => Promise<void>;
+  /** After how many milliseconds a request counts as one that is not answered. Default: never. */
+  readonly timeoutMs?: number;
+  /** How often a request is sent before its failure is passed on. Default: until it is answered. */
+  readonly attempts?: number;
+  /** Called for every request that was not answered. */
+  readonly onFailure?: (failure: RequestFailure) => void;
+  /** The timers. Default: the system's. */
+  readonly timers?: Pick<Environment, 'callAfter'>;
 }
 
 /** The highest slot; undefined if there is none. */
 export async function lastSlot(at: SlotStore): Promise<Slot | undefined> {
   for (;;) {
-    const highest = (await untilAnswered(at, () => listSlots(at))).at(-1);
+    const highest = (await listSlots(at)).at(-1);
     if (highest === undefined) return undefined;
-    const slot = await untilAnswered(at, () => getSlot(at, highest));
+    const slot = await getSlot(at, highest);
     // Retention may have deleted it since: then there are higher ones.
     if (slot !== undefined) return slot;
   }
 }
 
-/** Sends a request until it is answered. One that was not answered is no failure and no success. */
-export async function untilAnswered<T>({ signal, pause }: SlotStore, request: () => Promise<T>): Promise<T> {
+/**
+ * Sends a request until it is answered. One that was not answered is no failure and no success: it is sent again as it
+ * was, also when it has not been answered for `timeoutMs`, whether or not the store heeds the signal that it is given.
+ */
+export async function untilAnswered<T>(at: SlotStore, request: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { attempts = Infinity, onFailure } = at;
   for (let attempt = 1; ; attempt++) {
     try {
-      return await request();
+      return await inTime(at, request);
     } catch (error) {
-      signal.throwIfAborted();
-      if (error instanceof ArchiveError) throw error;
-      await (pause?.(attempt) ?? delay(Math.min(MAX_PAUSE_MS, 2 ** attempt * 50), undefined, { signal }));
+      at.signal.throwIfAborted();
+      if (error instanceof ArchiveError || attempt >= attempts) throw error;
+      const retryInMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempt - 1));
+      onFailure?.({ error, attempt, retryInMs });
+      await pause(at, retryInMs);
     }
   }
 }
 
-/** The numbers of the slots, ascending. */
-export async function listSlots({ store, prefix, signal }: SlotStore): Promise<number[]> {
-  const slots: number[] = [];
-  for await (const key of store.list(slotPrefix(prefix), { signal })) {
-    const slot = parseSlotKey(prefix, key);
-    if (slot !== undefined) slots.push(slot);
-  }
-  return slots;
+/** The keys that begin with `prefix`, ascending. */
+export async function listKeys(at: SlotStore, prefix: string): Promise<string[]> {
+  const keys: string[] = [];
+  const { store } = at;
+  // A listing takes many requests. One that fails goes on after the keys that are known.
+  await untilAnswered(at, async (signal) => {
+    const after = keys.at(-1);
+    for await (const key of store.list(prefix, after === undefined ? { signal } : { after, signal })) {
+      // An attempt that was given up must not add to what the next one lists.
+      signal.throwIfAborted();
+      keys.push(key);
+    }
+  });
+  return keys;
 }
 
-export async function getSlot({ store, prefix, signal }: SlotStore, slot: number): Promise<Slot | undefined> {
-  const bytes = await store.get(slotKey(prefix, slot), { signal });
+/** The numbers of the slots, ascending. */
+export async function listSlots(at: SlotStore): Promise<number[]> {
+  const keys = await listKeys(at, slotPrefix(at.prefix));
+  return keys.map((key) => parseSlotKey(at.prefix, key)).filter((slot) => slot !== undefined);
+}
+
+export async function getSlot(at: SlotStore, slot: number): Promise<Slot | undefined> {
+  const { store, prefix } = at;
+  const bytes = await untilAnswered(at, (signal) => store.get(slotKey(prefix, slot), { signal }));
   return bytes === undefined ? undefined : decodeSlot(slot, bytes);
+}
+
+/** Sends a request once. Rejects if it is not answered in time. */
+async function inTime<T>(at: SlotStore, request: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { signal, timeoutMs, timers = systemEnvironment } = at;
+  signal.throwIfAborted();
+  if (timeoutMs === undefined) return request(signal);
+  const attempt = new AbortController();
+  const end = (): void => attempt.abort(signal.reason);
+  const cancel = timers.callAfter(timeoutMs, () => attempt.abort(new Error(`no answer within ${timeoutMs} ms`)));
+  onAbort(signal, end);
+  try {
+    return await unlessAborted(request(attempt.signal), attempt.signal);
+  } finally {
+    cancel();
+    offAbort(signal, end);
+  }
+}
+
+function pause({ signal, timers = systemEnvironment }: SlotStore, ms: number): Promise<void> {
+  const paused = new Promise<void>((resolve) => void timers.callAfter(ms, resolve));
+  return unlessAborted(paused, signal);
 }

@@ -15,8 +15,10 @@ const run = promisify(execFile);
 const api = publicSymbols(path.join(ROOT, 'src/index.ts'));
 const snapshot = publicSymbols(path.join(ROOT, 'src/snapshot/index.ts'));
 const topics = publicSymbols(path.join(ROOT, 'src/topics/index.ts'));
+const archive = publicSymbols(path.join(ROOT, 'src/archive/index.ts'));
 const testing = publicSymbols(path.join(ROOT, 'test/support/index.ts'));
-const examples = [...api, ...snapshot, ...topics, ...testing].flatMap((symbol) => [symbol, ...symbol.methods]).flatMap(namedExamples);
+const all = [...api, ...snapshot, ...topics, ...archive, ...testing];
+const examples = all.flatMap((symbol) => [symbol, ...symbol.methods]).flatMap(namedExamples);
 
 /** The samples of the README are run as they are pasted: see readme.test. */
 const pages = documentationPages().filter((page) => page !== 'README.md');
@@ -39,7 +41,7 @@ describe('the reference', () => {
   });
   after(() => project[Symbol.dispose]());
 
-  for (const symbol of [...api, ...snapshot, ...topics]) {
+  for (const symbol of [...api, ...snapshot, ...topics, ...archive]) {
     test(`leaves nobody without an example of ${symbol.name}`, () => {
       const missing = withoutExample(symbol);
       assert.deepEqual(missing, [], `the doc comments have no @example of ${missing.join(', ')}`);
@@ -196,6 +198,7 @@ function asModule(code: string): string {
     import { ${list(api)} } from 'segmented-wal';
     import { ${list(snapshot)} } from 'segmented-wal/snapshot';
     import { ${list(topics)} } from 'segmented-wal/topics';
+    import { ${list(archive)} } from 'segmented-wal/archive';
     import { ${list(testing)} } from 'segmented-wal/testing';
     export const options: WalOptions = { fileManager: new MemoryFileManager(), preallocateBytes: 65536 };
     export const open = () => WriteAheadLog.recover('my-log', LogVoid, options);

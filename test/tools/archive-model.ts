@@ -6,8 +6,9 @@
  * The writers are the code itself. A path is tried by running it from its beginning with the choices made so far, and
  * given up where it comes to a state that another path has been in.
  */
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import { ArchiveError } from '../../src/archive/errors.js';
+import { EMPTY_INDEX } from '../../src/archive/index-format.js';
 import type { ObjectStore } from '../../src/archive/object-store.js';
 import { decodeSlot, parseSlotKey, slotKey, type Slot } from '../../src/archive/slot-format.js';
 import { Slots } from '../../src/archive/slots.js';
@@ -27,6 +28,33 @@ export interface Setting {
   /** How many requests of a writer are answered before it stalls for ever: two that open may go on overtaking each other. */
   readonly requests: number;
 }
+
+const [APPEND, RETAIN] = ['append', 'retain'] as const;
+
+/** What is tried in every order by each `npm test`, with how many states there are at least. */
+export const ARCHIVE_SETTINGS: Readonly<Record<string, { readonly setting: Setting; readonly states: number }>> = {
+  'while one takes over and the other shortens the archive': {
+    setting: { writers: [[APPEND, RETAIN], [APPEND]], losses: 0, late: 0, requests: 13 }, states: 2000,
+  },
+  'while an answer is lost': {
+    setting: { writers: [[APPEND], [APPEND]], losses: 1, late: 0, requests: 9 }, states: 4000,
+  },
+};
+
+/** The same with more of everything, which takes minutes. */
+export const LARGE_ARCHIVE_SETTINGS: readonly Setting[] = [
+  { writers: [[APPEND, APPEND, APPEND, RETAIN], [APPEND]], losses: 0, late: 0, requests: 16 },
+  { writers: [[APPEND], [APPEND]], losses: 1, late: 1, requests: 12 },
+  { writers: [[APPEND, RETAIN], [APPEND]], losses: 1, late: 1, requests: 12 },
+];
+
+/** Too much for every order. */
+export const THREE_WRITERS: Setting = {
+  writers: [
+    [APPEND, APPEND, APPEND, RETAIN, APPEND], [APPEND, APPEND, RETAIN, APPEND], [APPEND, APPEND, RETAIN],
+  ],
+  losses: 3, late: 2, requests: 30,
+};
 
 /** What was found. */
 export interface Exploration {
@@ -59,7 +87,7 @@ class Run {
   /** The bytes that were confirmed of each id, with who confirmed them. */
   readonly confirmed = new Map<number, string>();
   violation: string | undefined;
-  crashed: unknown;
+  crashed: Error | undefined;
 
   constructor(setting: Setting) {
     this.#setting = setting;
@@ -68,22 +96,25 @@ class Run {
     for (const [writer, acts] of setting.writers.entries()) {
       this.#write(writer, acts).catch((error: unknown) => {
         if (error instanceof ArchiveError && error.code === 'ARCHIVE_FENCED') this.#checkFenced(writer, error.slot);
-        else this.crashed = error;
+        else this.crashed = error as Error;
       });
     }
   }
 
   async #write(writer: number, acts: readonly Act[]): Promise<void> {
     const name = `writer ${writer}`;
-    const slots = await Slots.open(this.#storeOf(writer), { logId: 'log', writer: name, now: () => 0 });
+    const opening = { firstId: 1, check: async () => undefined };
+    const slots = await Slots.open(this.#storeOf(writer), { logId: 'log', writer: name, now: () => 0 }, opening);
     for (const [i, act] of acts.entries()) {
       if (act === 'retain') {
-        await slots.retain(slots.slot + 1);
+        const begin = slots.slot + 1;
+        await slots.appendIndex(begin, EMPTY_INDEX);
+        await slots.deleteBefore(begin, new Set());
         continue;
       }
       const id = slots.lastId + 1;
       const text = `${name} ${i}`;
-      await slots.append(id, Buffer.from(text));
+      await slots.append({ lastId: id, lastHash: '', body: Buffer.from(text) });
       this.#confirm(id, text);
     }
   }
@@ -123,7 +154,7 @@ class Run {
       },
       delete: (keys) => request(`delete ${keys.join()}`, () => keys.forEach((key) => objects.delete(key))),
     };
-    return { store, prefix: 'a', signal: new AbortController().signal, pause: async () => undefined };
+    return { store, prefix: 'a', signal: new AbortController().signal, timers: { callAfter: soon } };
   }
 
   /** What can happen next, or what can to the requests of one writer. */
@@ -182,7 +213,7 @@ class Run {
 
   /** Says what of the archive's promises does not hold now, with a reading of its own. */
   check(): string | undefined {
-    if (this.crashed !== undefined) return `a writer ended with ${String(this.crashed)}`;
+    if (this.crashed !== undefined) return `a writer ended with ${this.crashed.message}`;
     if (this.violation !== undefined) return this.violation;
     const slots = [...this.objects].map(([key, bytes]) => slotIn(key, bytes));
     slots.sort((a, b) => a.slot - b.slot);
@@ -209,21 +240,22 @@ class Run {
   }
 }
 
-/** Tries every path of a setting, or `maxPaths` of them. Ends with the first that breaks a promise. */
-export async function exploreArchive(setting: Setting, maxPaths = Infinity): Promise<Exploration> {
+/** Tries every path of a setting, as far as `maxPaths` and the time go. Ends with the first that breaks a promise. */
+export async function exploreArchive(setting: Setting, maxPaths = Infinity, endAt = Infinity): Promise<Exploration> {
   const exploration: Exploration = { paths: 0, states: 0, violation: undefined };
   const seen = new Set<string>();
   let path: { choice: number; choices: number }[] = [];
-  for (; exploration.paths < maxPaths; exploration.paths++) {
+  for (; exploration.paths < maxPaths && Date.now() < endAt; exploration.paths++) {
     const run = new Run(setting);
     for (let step = 0; ; step++) {
       await settled();
-      const violation = run.check();
-      if (violation !== undefined) {
-        exploration.violation = `${violation}, after choices ${path.map(({ choice }) => choice).join()}`;
-        return exploration;
-      }
+      // What comes before has been checked by another path.
       if (step >= path.length) {
+        const violation = run.check();
+        if (violation !== undefined) {
+          exploration.violation = `${violation}, after choices ${path.map(({ choice }) => choice).join()}`;
+          return exploration;
+        }
         const fingerprint = run.fingerprint();
         if (seen.has(fingerprint)) break;
         seen.add(fingerprint);
@@ -276,6 +308,12 @@ function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+/** Time does not matter here: requests fail, or take as long as they are left alone. */
+function soon(_milliseconds: number, callback: () => void): () => void {
+  queueMicrotask(callback);
+  return () => undefined;
+}
+
 /** What each object holds, decoded once. */
 const decoded = new WeakMap<Uint8Array, Slot>();
 
@@ -293,5 +331,5 @@ function shown(result: unknown): string {
 }
 
 function hash(bytes: Uint8Array | string): string {
-  return createHash('sha1').update(bytes).digest('base64');
+  return digest('sha1', bytes, 'base64');
 }

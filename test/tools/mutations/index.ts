@@ -1,4 +1,5 @@
 /** The bugs that are put into the log, one at a time, to see that the suite catches each: a file for every area. */
+import { ARCHIVE } from './archive.js';
 import { CHECKPOINTS } from './checkpoints.js';
 import { COMMITS } from './commits.js';
 import { DISK } from './disk.js';
@@ -34,6 +35,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...TRUNCATION,
   ...ITERATION,
   ...TOPICS,
+  ...ARCHIVE,
   ...READS,
   ...SNAPSHOTS,
   ...TURNS,
