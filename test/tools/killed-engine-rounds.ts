@@ -42,7 +42,7 @@ export class KilledEngineRounds {
     this.checkpoints += report.checkpoints;
     const engine = await openEngine(this.#engine, this.#directory);
     try {
-      this.#check(engine.content(), report.changes);
+      this.#check(await engine.content(), report.changes);
     } finally {
       await engine.close();
     }

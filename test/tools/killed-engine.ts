@@ -1,4 +1,5 @@
 /** The engines of the examples, and what is done to them by the processes that get killed. */
+import { isDeepStrictEqual } from 'node:util';
 import type { WalOptions, WriteAheadLog } from '../../src/index.js';
 import { Random } from '../support/random.js';
 
@@ -15,7 +16,7 @@ const OPTIONS: Omit<WalOptions, 'fileManager' | 'sync'> = {
 export interface Engine {
   readonly log: WriteAheadLog;
   change(key: string, value: string | undefined): Promise<void>;
-  content(): Map<string, string>;
+  content(): Map<string, string> | Promise<Map<string, string>>;
   close(): Promise<void>;
 }
 
@@ -43,6 +44,26 @@ const engines = {
       change: (key, value) => (value === undefined ? store.delete(key) : store.set(key, value)),
       content: () => new Map(store.keys().map((key) => [key, store.get(key) ?? ''])),
       close: () => store.close(),
+    };
+  },
+  /** Each change is a batch, which changes two keys. */
+  async level(directory: string): Promise<Engine> {
+    const { WalLevel } = await import('../../examples/level.js');
+    const level = new WalLevel(directory, { log: OPTIONS });
+    await level.open();
+    return {
+      log: level.log,
+      change: (key, value) => level.batch([key, `=${key}`].map((key) => {
+        return value === undefined ? { type: 'del', key } : { type: 'put', key, value };
+      })),
+      async content() {
+        const content = new Map(await level.iterator({ lt: '=' }).all());
+        const copies = await level.iterator({ gte: '=' }).all();
+        const copied = new Map(copies.map(([key, value]) => [key.slice(1), value]));
+        if (!isDeepStrictEqual(content, copied)) throw new Error('a batch is there in part');
+        return content;
+      },
+      close: () => level.close(),
     };
   },
 };
