@@ -7,15 +7,10 @@
  *
  *     opened   acknowledged WRITER NUMBER   segment   checkpoint
  */
-import fs from 'node:fs';
 import { changeBy, openEngine, WRITERS, type EngineName } from './killed-engine.js';
+import { say } from './killed-process.js';
 
 const [name, directory, round] = process.argv.slice(2);
-
-/** Blocks while the pipe is full, so that nothing that was said is lost with the process. */
-function say(line: string): void {
-  fs.writeSync(1, `${line}\n`);
-}
 
 const engine = await openEngine(name as EngineName, directory);
 engine.log.on('segment', () => say('segment'));

@@ -1,10 +1,8 @@
 /** Kills a process that changes an engine, again and again, and compares what is left with what it had acknowledged. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { changeBy, openEngine, WRITERS, type EngineName } from './killed-engine.js';
+import { runUntilKilled } from './killed-process.js';
 import type { Random } from '../support/random.js';
 
 const CHILD = fileURLToPath(new URL('./killed-engine-child.js', import.meta.url));
@@ -51,17 +49,10 @@ export class KilledEngineRounds {
   async #runChild(): Promise<Report> {
     const report: Report = { changes: Array.from({ length: WRITERS }, () => 0), acknowledged: 0, checkpoints: 0 };
     const isOver = this.#end(report);
-    const args = [CHILD, this.#engine, this.#directory, String(this.#round)];
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    let errors = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
-    const closed = once(child, 'close');
-    createInterface({ input: child.stdout }).on('line', (line) => {
+    await runUntilKilled([CHILD, this.#engine, this.#directory, String(this.#round)], (line) => {
       hear(line, report);
-      if (isOver(line)) child.kill('SIGKILL');
+      return isOver(line);
     });
-    const [code, signal] = (await closed) as [number | null, string | null];
-    if (signal !== 'SIGKILL') throw new Error(`round ${this.#round}: the writer ended by itself, ${code}: ${errors}`);
     return report;
   }
 
