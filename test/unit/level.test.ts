@@ -21,7 +21,7 @@ async function open<K = string, V = string>(
 
 inMemory('of many puts of one key, another one is read before it is closed than after it is opened', async (storage) => {
   const level = await open(storage, { log: ROOMY });
-  // The long one takes another way into the log, and its promise is the last to resolve.
+  // The long one takes another way into the log.
   const values = Array.from({ length: 30 }, (_, i) => (i === 20 ? 'x'.repeat(20_000) : `value ${i}`));
   await Promise.all(values.map((value) => level.put('key', value)));
   assert.equal(await level.get('key'), 'value 29');

@@ -7,6 +7,7 @@ import { FILES } from './files.js';
 import { FORMAT } from './format.js';
 import { HOLDS } from './holds.js';
 import { ITERATION } from './iteration.js';
+import { LEVEL } from './level.js';
 import { LOCKS } from './locks.js';
 import { MODES } from './modes.js';
 import { READS } from './reads.js';
@@ -39,4 +40,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ...READS,
   ...SNAPSHOTS,
   ...TURNS,
+  ...LEVEL,
 ];

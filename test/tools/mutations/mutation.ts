@@ -9,7 +9,7 @@ export interface NamedTest {
 
 /** A change of one place in the log's compiled text. */
 export interface Edit {
-  /** The file under src. */
+  /** The file, seen from src. */
   readonly file: string;
   /** Must occur exactly once in the compiled file. White space of any kind and length matches any other. */
   readonly find: string;
