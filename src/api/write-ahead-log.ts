@@ -7,7 +7,7 @@ import { show } from '../base/bytes.js';
 import { assertFrom, assertId, futureError, entryData, entryDataLength } from '../model/entry.js';
 import type { AppendOptions, ChunkData, CommittedEntry, EntryId } from '../model/entry.js';
 import type { LogPosition } from '../model/log-position.js';
-import { absolutePath } from '../model/absolute-path.js';
+import { absolutePath } from '../base/absolute-path.js';
 import { isDurable, onCommittedOf, resolveOptions, signalOf, type WalOptions } from '../model/options.js';
 import type { RecoveryReport } from '../model/recovery-report.js';
 import { EntryIterator } from '../engine/read/entry-iterator.js';

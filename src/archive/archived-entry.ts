@@ -1,5 +1,5 @@
 import { assertInternal } from '../base/assert.js';
-import type { EntryId } from '../model/entry.js';
+import type { EntryId } from '../index.js';
 
 /** What the entry's data comes from. */
 export interface ChunkStream {

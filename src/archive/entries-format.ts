@@ -14,7 +14,7 @@
  * because the hash of each object covers them.
  */
 import { asBuffer, readU64, writeU32, writeU64 } from '../base/bytes.js';
-import type { EntryId } from '../model/entry.js';
+import type { EntryId } from '../index.js';
 
 export const VERSION_INFO = 1;
 export const ENTRY_OF_BATCH = 2;
@@ -26,8 +26,6 @@ export const ENTRY_LENGTH = 9;
 export const CHUNK_HEADER_LENGTH = 5;
 /** Before the bytes of a version info. */
 export const VERSION_INFO_HEADER_LENGTH = 2;
-/** No head of a record is longer. */
-export const MAX_HEADER_LENGTH = ENTRY_LENGTH;
 
 /** A chunk as it comes from a log. */
 interface ChunkToArchive extends AsyncIterable<Uint8Array> {

@@ -6,3 +6,8 @@
 export { ArchiveError } from './errors.js';
 export type { ArchiveErrorCode } from './errors.js';
 export type { ObjectStore } from './object-store.js';
+export { directoryStore } from './directory-store.js';
+export { fetchStore } from './fetch-store.js';
+export type { SignedFetch, SignedFetchOptions, SignedFetchResponse } from './fetch-store.js';
+export { s3Store } from './s3-store.js';
+export type { S3ClientLike, S3Commands } from './s3-store.js';

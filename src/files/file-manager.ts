@@ -31,10 +31,19 @@ export interface FileManager {
    */
   rename(from: string, to: string): Promise<void>;
 
+  /**
+   * Gives a file another name in its directory, besides the one it has, or rejects with `EEXIST` if there is a file of
+   * that name. Of several calls for one name, in whatever processes, one succeeds. Durable after `syncDirectory`.
+   * Optional; `directoryStore` of `segmented-wal/archive` needs it.
+   */
+  link?(from: string, to: string): Promise<void>;
+
   /** Removes a file's name. Durable after `syncDirectory`. */
   remove(path: string): Promise<void>;
 
-  /** Resolves when every creation, rename and removal in `directory` that had resolved before the call is durable. */
+  /**
+   * Resolves when every creation, link, rename and removal in `directory` that had resolved before the call is durable.
+   */
   syncDirectory(directory: string): Promise<void>;
 
   /**

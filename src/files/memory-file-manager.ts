@@ -65,6 +65,16 @@ export class MemoryFileManager implements FileManager {
     });
   }
 
+  link(from: string, to: string): Promise<void> {
+    return later(() => {
+      const target = this.#existing(path.dirname(to));
+      const content = this.#existing(path.dirname(from)).get(path.basename(from));
+      if (content === undefined) throw systemError('ENOENT', from);
+      if (target.has(path.basename(to)) || this.#files(to) !== undefined) throw systemError('EEXIST', to);
+      target.set(path.basename(to), content);
+    });
+  }
+
   remove(file: string): Promise<void> {
     return later(() => {
       if (!this.#existing(path.dirname(file)).delete(path.basename(file))) throw systemError('ENOENT', file);

@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { mkdir, open as openFile, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
+import { link, mkdir, open as openFile, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { hasCode } from '../base/errno.js';
 import { lockDirectory } from './lock/directory-lock.js';
@@ -61,6 +61,10 @@ export class NodeFileManager implements FileManager {
 
   async rename(from: string, to: string): Promise<void> {
     await rename(from, to);
+  }
+
+  async link(from: string, to: string): Promise<void> {
+    await link(from, to);
   }
 
   async remove(file: string): Promise<void> {

@@ -6,7 +6,7 @@ import { hasCode } from '../base/errno.js';
 import { toWalError, WalError } from '../base/errors.js';
 import type { FileHandle, FileManager } from '../files/file-manager.js';
 import { removeIfThere } from '../files/transfer.js';
-import { absolutePath } from '../model/absolute-path.js';
+import { absolutePath } from '../base/absolute-path.js';
 import { assertId, chunkBytes, type ChunkData, type EntryId } from '../model/entry.js';
 import { fileManagerOf, signalOf } from '../model/options.js';
 import { untilAborted } from './until-aborted.js';

@@ -151,6 +151,24 @@ const names: Readonly<Record<string, Run>> = {
     await assert.rejects(files.remove(inner));
     assert.deepEqual(await files.list(inner), []);
   },
+  'a link replaces a file, or is another file': async (files, directory) => {
+    if (files.link === undefined) return;
+    await files.createDirectory(directory);
+    const [first, second, taken] = ['first', 'second', 'taken'].map((name) => path.join(directory, name));
+    await create(files, first, pattern(10));
+    await create(files, taken, pattern(20));
+    await assert.rejects(files.link(first, taken), { code: 'EEXIST' });
+    await assert.rejects(files.link(first, first), { code: 'EEXIST' });
+    await assert.rejects(files.link(path.join(directory, 'missing'), second), { code: 'ENOENT' });
+    const outcomes = await Promise.allSettled([files.link(first, second), files.link(taken, second)]);
+    assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
+    await files.syncDirectory(directory);
+    await files.remove(first);
+    await files.remove(taken);
+    assert.deepEqual(await files.list(directory), ['second']);
+    await assertContent(files, second, pattern(outcomes[0].status === 'fulfilled' ? 10 : 20));
+  },
+
   'a rename loses the file, keeps its old name or leaves the target as it was': async (files, directory) => {
     await files.createDirectory(directory);
     const [from, to] = ['from', 'to'].map((name) => path.join(directory, name));

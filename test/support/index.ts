@@ -4,6 +4,7 @@
  * @module segmented-wal/testing
  */
 export { fileManagerSuite, type FileManagerCase } from './file-manager-suite.js';
+export { objectStoreSuite, type ObjectStoreCase } from './object-store-suite.js';
 
 // The simulated disk, and what explores its crashes.
 export {

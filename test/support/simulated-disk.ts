@@ -118,6 +118,11 @@ export class SimulatedDisk {
     this.#apply(this.#renaming(from, to, ++this.#time));
   }
 
+  /** Gives a file another name, which must be free. */
+  link(from: string, to: string): void {
+    this.#apply([this.#linking(from, to, ++this.#time)]);
+  }
+
   /** Removes a name. */
   remove(path: string): void {
     const inode = this.#named(path);
@@ -205,6 +210,11 @@ export class SimulatedDisk {
     return this.#begin(this.#renaming(from, to, 0));
   }
 
+  /** As `beginWrite`, for `link`. */
+  beginLink(from: string, to: string): () => void {
+    return this.#begin([this.#linking(from, to, 0)]);
+  }
+
   /** As `beginWrite`, for `remove`. */
   beginRemove(path: string): () => void {
     const inode = this.#named(path);
@@ -271,6 +281,10 @@ export class SimulatedDisk {
       { kind: 'link', path: to, inode, operation, time },
       { kind: 'unlink', path: from, inode, operation, time },
     ];
+  }
+
+  #linking(from: string, to: string, time: number): LinkChange {
+    return { kind: 'link', path: to, inode: this.#named(from), operation: this.#nextOperation++, time };
   }
 
   #named(path: string): Inode {

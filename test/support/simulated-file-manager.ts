@@ -8,7 +8,7 @@ import { SimulatedFileHandle, systemError, type Operation } from './simulated-fi
 
 /** The operations of FileManager, FileHandle and DirectoryLock. */
 export type CallKind =
-  | 'createDirectory' | 'list' | 'open' | 'create' | 'rename' | 'remove' | 'syncDirectory' | 'lock' | 'unlock'
+  | 'createDirectory' | 'list' | 'open' | 'create' | 'rename' | 'link' | 'remove' | 'syncDirectory' | 'lock' | 'unlock'
   | 'read' | 'write' | 'sync' | 'truncate' | 'size' | 'close';
 
 /** One call of the program under test: its number, counted from 0, and what it asks for. */
@@ -45,7 +45,7 @@ export function applies(fault: Fault, kind: CallKind): boolean {
   // A lock is the kernel's: giving it up cannot fail.
   if (fault === 'EIO') return kind !== 'unlock';
   if (fault === 'short') return kind === 'write';
-  const names = kind === 'create' || kind === 'rename' || kind === 'createDirectory';
+  const names = kind === 'create' || kind === 'rename' || kind === 'link' || kind === 'createDirectory';
   if (fault === 'ENOSPC') return names || kind === 'write' || kind === 'truncate';
   if (fault === 'EMFILE') return kind === 'open' || kind === 'create' || kind === 'list' || kind === 'lock';
   return names || kind === 'remove' || kind === 'open' || kind === 'write' || kind === 'lock';
@@ -150,6 +150,19 @@ export class SimulatedFileManager implements FileManager {
       finish: () => {
         if (this.disk.lookup(from) === undefined) throw systemError('ENOENT', 'rename', from);
         this.disk.rename(from, to);
+      },
+    });
+  }
+
+  link(oldName: string, newName: string): Promise<void> {
+    const [from, to] = [posix.resolve(oldName), posix.resolve(newName)];
+    const canLink = this.disk.lookup(from) !== undefined && this.disk.lookup(to) === undefined;
+    return this.call('link', from, {
+      begin: () => (canLink ? this.disk.beginLink(from, to) : undefined),
+      finish: () => {
+        if (this.disk.lookup(from) === undefined) throw systemError('ENOENT', 'link', from);
+        if (this.disk.lookup(to) !== undefined) throw systemError('EEXIST', 'link', to);
+        this.disk.link(from, to);
       },
     });
   }

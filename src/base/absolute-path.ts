@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { show } from '../base/bytes.js';
-import { messageOf } from '../base/errors.js';
+import { show } from './bytes.js';
+import { messageOf } from './errors.js';
 
 /** The absolute path of what is given as a path or a `file:` URL. Throws a TypeError or RangeError otherwise. */
 export function absolutePath(name: string, given: string | URL): string {
