@@ -223,7 +223,9 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
     entries: readonly (ChunkData | readonly ChunkData[])[], options?: AppendOptions<readonly CommittedEntry[]>,
   ): Promise<readonly CommittedEntry[]> {
     return new Promise((resolve) => {
-      if (!Array.isArray(entries)) throw new TypeError(`a batch must be an array of entries, not ${show(entries)}`);
+      // Without its type, which says less than the parameter's.
+      const isArray: boolean = Array.isArray(entries);
+      if (!isArray) throw new TypeError(`a batch must be an array of entries, not ${show(entries)}`);
       const { writeQueue, options: { sync } } = this.#log;
       const durable = isDurable(options, sync);
       const onCommitted = onCommittedOf(options);
