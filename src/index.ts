@@ -23,7 +23,7 @@ export { Entry, EntryChunk, SegmentReader } from './segment/segment-reader.js';
 export type { RecoveredSegment } from './segment/segment.js';
 export { LogPosition } from './model/log-position.js';
 export type { AppendOptions, ChunkData, ChunkRecord, CommitOptions, CommittedEntry, EntryId } from './model/entry.js';
-export type { RecoveryProgress, SyncMode, WalOptions } from './model/options.js';
+export type { CreateOptions, RecoveryProgress, SyncMode, WalOptions } from './model/options.js';
 export { WalError } from './base/errors.js';
 export type { WalErrorCode } from './base/errors.js';
 export { NodeFileManager } from './files/node-file-manager.js';

@@ -6,6 +6,7 @@ import { assertFrom, type EntryId } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
 import { resolveOptions, signalOf } from '../model/options.js';
 import type { FileManager } from '../files/file-manager.js';
+import { readIdentity } from '../engine/directory/identity-file.js';
 import { ViewedChunks } from '../engine/read/viewed-chunks.js';
 import { viewLog, type LogView, type ViewOptions } from '../engine/view/log-view.js';
 import { openScanner } from '../engine/view/segment-chain.js';
@@ -149,6 +150,22 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
    */
   get provenId(): EntryId {
     return this.#view.last.provenId;
+  }
+
+  /**
+   * The identity of the log, as `WriteAheadLog.identity` answers; undefined as long as that was never asked for. One
+   * that is being made this very moment can be lost with the power, and another be made.
+   *
+   * Rejects with `WAL_CORRUPT` if its file is damaged, with `WAL_IO` or `WAL_CLOSED`.
+   *
+   * @example
+   * const reader = await WriteAheadLog.openReadOnly('my-log', options);
+   * console.log(await reader.identity()); // undefined
+   * await reader.close();
+   */
+  async identity(): Promise<string | undefined> {
+    this.#assertOpen();
+    return readIdentity(this.#options.fileManager, this.#directory);
   }
 
   /** Bytes behind the end that belong to an entry that is not complete, or not yet. */

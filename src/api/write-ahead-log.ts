@@ -7,8 +7,12 @@ import { show } from '../base/bytes.js';
 import { assertFrom, assertId, futureError, entryData, entryDataLength } from '../model/entry.js';
 import type { AppendOptions, ChunkData, CommittedEntry, EntryId } from '../model/entry.js';
 import type { LogPosition } from '../model/log-position.js';
+import { MAX_ENTRY_ID } from '../format/segment-format.js';
 import { absolutePath } from '../base/absolute-path.js';
-import { isDurable, onCommittedOf, resolveOptions, signalOf, type WalOptions } from '../model/options.js';
+import {
+  FROM_THE_FIRST_ID, isDurable, onCommittedOf, resolveCreateOptions, resolveOptions, signalOf,
+} from '../model/options.js';
+import type { Beginning, CreateOptions, ResolvedOptions, WalOptions } from '../model/options.js';
 import type { RecoveryReport } from '../model/recovery-report.js';
 import { EntryIterator } from '../engine/read/entry-iterator.js';
 import { LiveChunks } from '../engine/read/live-chunks.js';
@@ -121,6 +125,23 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   }
 
   /**
+   * Makes a new log in `directory` and opens it as `recover` does. It can begin with a higher id than 1, and take over
+   * the identity of a log that it continues. A creation that was interrupted leaves no log: it can be repeated.
+   *
+   * Rejects with `WAL_EXISTS` if there is a log, with `WAL_OUT_OF_RANGE` if `manager` has stored entries from `nextId`
+   * on, or as `recover` does.
+   *
+   * @example
+   * const identity = await log.identity();
+   * const next = await WriteAheadLog.create('next', LogVoid, { ...options, nextId: 501, identity });
+   * console.log((await next.append('hello')).id, (await next.identity()) === identity); // 501 true
+   * await next.shutdown();
+   */
+  static create(directory: string | URL, manager: LogManager, options?: CreateOptions): Promise<WriteAheadLog> {
+    return WriteAheadLog.createWith(systemEnvironment, directory, manager, options);
+  }
+
+  /**
    * Opens the log in `directory`, a path or a `file:` URL, for reading only, whoever owns it. Nothing is locked,
    * written or repaired.
    *
@@ -140,9 +161,23 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   static async recoverWith(
     environment: Environment, directory: string | URL, manager: LogManager, options?: WalOptions,
   ): Promise<WriteAheadLog> {
-    const resolved = resolveOptions(options);
-    const calls = new ManagerCalls(manager, resolved.bufferBytes);
-    const request = { directory: absolutePath('directory', directory), options: resolved, environment, target: calls };
+    return WriteAheadLog.#open(environment, directory, manager, resolveOptions(options), FROM_THE_FIRST_ID);
+  }
+
+  /** @internal `create` with the clock and the randomness of `environment`. */
+  static async createWith(
+    environment: Environment, directory: string | URL, manager: LogManager, options?: CreateOptions,
+  ): Promise<WriteAheadLog> {
+    const { options: resolved, beginning } = resolveCreateOptions(options);
+    return WriteAheadLog.#open(environment, directory, manager, resolved, beginning);
+  }
+
+  static #open(
+    environment: Environment, path: string | URL, manager: LogManager, options: ResolvedOptions, beginning: Beginning,
+  ): Promise<WriteAheadLog> {
+    const calls = new ManagerCalls(manager, options.bufferBytes);
+    const directory = absolutePath('directory', path);
+    const request = { directory, options, beginning, environment, target: calls };
     const open = () => openLog(request, (log) => new WriteAheadLog(log, calls));
     return traced(recoverChannel, () => ({ directory: request.directory }), open);
   }
@@ -299,7 +334,8 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * Drops every entry after `id`, as a Raft follower must when its leader's log differs. Waits for the write slot like
    * a writer. Once it has resolved, none of the dropped entries is ever recovered; a crash before that leaves all of
    * them or none. Dropped ids may be issued again, except those up to the id of the segment the log was in: ids can be
-   * skipped. A running checkpoint of dropped entries is aborted.
+   * skipped. A batch of which a part was dropped ends with the last entry that is left. A running checkpoint of dropped
+   * entries is aborted.
    *
    * Rejects with `WAL_OUT_OF_RANGE` if no entry has the id `id` yet, with `WAL_POSITION_GONE` if later entries have
    * been checkpointed, with `WAL_HELD` if a hold begins after `id`, or as `beginEntry` does.
@@ -329,6 +365,41 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
   async truncateBefore(id: EntryId): Promise<void> {
     assertId('id', id);
     await this.#log.truncateBefore(id);
+  }
+
+  /**
+   * Passes over the ids below `id`: entries that are begun after the call get `id` or a higher one, also after a crash.
+   * Nothing is written for the ids themselves. Does nothing if they have been given out, or passed over, durably.
+   * Waits for the write slot like a writer, and resolves when it is durable. A `truncateAfter` that drops entries
+   * before `id` takes it back.
+   *
+   * Rejects as `beginEntry` does; the ids may be passed over all the same. A RangeError for an id that no entry can
+   * have.
+   *
+   * @example
+   * await log.append('one');
+   * await log.skipTo(1001);
+   * console.log((await log.append('a thousand and one')).id); // 1001
+   */
+  async skipTo(id: EntryId): Promise<void> {
+    assertId('id', id);
+    if (id > MAX_ENTRY_ID) throw new RangeError(`id must be at most ${MAX_ENTRY_ID}, not ${id}`);
+    await this.#log.writeQueue.skipTo(id);
+  }
+
+  /**
+   * Tells this log from every other: a UUID. It is made, durably, at the first call, and stays for the life of the
+   * directory, whatever is written, checkpointed or truncated. Copies of the directory have the same.
+   *
+   * Rejects with `WAL_CORRUPT` if its file, `wal-identity`, is damaged, with `WAL_IO`, `WAL_NO_SPACE`, `WAL_CLOSED` or
+   * `WAL_FAILED`.
+   *
+   * @example
+   * const identity = await log.identity();
+   * console.log(identity.length, identity === (await log.identity())); // 36 true
+   */
+  identity(): Promise<string> {
+    return this.#log.identity.get();
   }
 
   /**

@@ -1,12 +1,4 @@
-import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { systemEnvironment } from '../base/environment.js';
-import { Lifecycle } from '../engine/directory/lifecycle.js';
-import { LogDirectory } from '../engine/directory/log-directory.js';
-import { Reserve } from '../engine/directory/reserve.js';
-import { SpareFiles } from '../engine/directory/spare-files.js';
-import { encodeLink, LINK_LENGTH } from '../format/segment-format.js';
-import { resolveOptions } from '../model/options.js';
 import { NodeFileManager, WriteAheadLog } from '../index.js';
 import type { Entry, EntryId, LogManager, WalOptions } from '../index.js';
 import type { FoundLog } from './found-log.js';
@@ -16,20 +8,14 @@ import { count, note } from './output.js';
 
 const LEAST_SEGMENT_BYTES = 64 * 1024;
 const MOST_SEGMENT_BYTES = 32 * 1024 * 1024;
-/** A larger entry is copied in pieces. */
+/** A larger entry is copied in pieces, and a larger batch entry by entry. */
 const LARGE_BYTES = 4 * 1024 * 1024;
 const MAX_PENDING = 1000;
-/** An id is skipped by beginning an entry and rolling it back. */
-const MAX_SKIPPED_IDS = 1_000_000;
 
 /** The outcome of a copy. */
 export interface Copied {
   readonly entries: number;
-  /** Whether every entry has the id that it had. */
-  readonly keepsIds: boolean;
 }
-
-const NOTHING_COPIED: Copied = { entries: 0, keepsIds: true };
 
 /** A manager that checkpoints nothing: what is written into the log stays in the log. */
 const keepAll: LogManager = {
@@ -42,10 +28,9 @@ const keepAll: LogManager = {
 };
 
 /** What there is to say of a copy. */
-export function copiedTo(directory: string, { entries, keepsIds }: Copied): string {
+export function copiedTo(directory: string, { entries }: Copied): string {
   if (entries === 0) return 'there is no whole entry: nothing was copied, and nothing created';
-  const ids = entries === 1 ? keepsIds ? 'with its id' : 'under a new id'
-    : keepsIds ? 'with their ids' : 'some of them under new ids';
+  const ids = entries === 1 ? 'with its id' : 'with their ids';
   return `${count(entries, 'entry', 'entries')} copied to ${directory}, ${ids}`;
 }
 
@@ -91,11 +76,14 @@ async function assertArrived(directory: string, entries: number): Promise<void> 
 class Target {
   readonly #place: NewDirectory;
   readonly #preallocateBytes: number;
-  #copied: Copied = NOTHING_COPIED;
+  #entries = 0;
   #log: WriteAheadLog | undefined;
   #versionInfo: Uint8Array = new Uint8Array();
   #nextId: EntryId = 1;
   #pending: Promise<unknown>[] = [];
+  /** The batch that is being read, as long as it is not large. */
+  #batch: Uint8Array[][] = [];
+  #batchBytes = 0;
 
   constructor(place: NewDirectory, segmentBytes: number) {
     this.#place = place;
@@ -103,19 +91,26 @@ class Target {
   }
 
   get copied(): Copied {
-    return this.#copied;
+    return { entries: this.#entries };
   }
 
   async add(entry: Entry, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const log = await this.#logFor(entry);
-    await this.#skipIds(entry.id - this.#nextId, log);
+    if (entry.id > this.#nextId) this.#push(log.skipTo(entry.id));
     const { start, end } = entry.extent;
-    if (end - start > LARGE_BYTES) await stream(entry, log, signal);
-    else this.#push(log.append(await entry.readAllChunks()));
-    const { entries, keepsIds } = this.#copied;
-    this.#copied = { entries: entries + 1, keepsIds: keepsIds && this.#nextId === entry.id };
-    this.#nextId++;
+    this.#batchBytes += end - start;
+    if (this.#batchBytes <= LARGE_BYTES) {
+      this.#batch.push(await entry.readAllChunks());
+      if (entry.endsBatch) this.#push(log.appendBatch(this.#batch.splice(0)));
+    } else {
+      for (const chunks of this.#batch.splice(0)) this.#push(log.append(chunks));
+      if (end - start > LARGE_BYTES) await stream(entry, log, signal);
+      else this.#push(log.append(await entry.readAllChunks()));
+    }
+    if (entry.endsBatch) this.#batchBytes = 0;
+    this.#entries++;
+    this.#nextId = entry.id + 1;
     if (this.#pending.length >= MAX_PENDING) await this.#settle();
   }
 
@@ -124,7 +119,8 @@ class Target {
     await this.close();
     if (this.#log !== undefined) await this.#place.clear();
     this.#log = undefined;
-    this.#copied = NOTHING_COPIED;
+    this.#batch = [];
+    this.#batchBytes = this.#entries = 0;
     this.#nextId = 1;
   }
 
@@ -143,23 +139,18 @@ class Target {
     const isFirst = this.#log === undefined;
     const directory = this.#place.workPath;
     this.#versionInfo = versionInfo;
-    if (isFirst) await this.#place.make();
-    if (isFirst && entry.id > 1) await plant(directory, entry.id, versionInfo);
-    if (!isFirst) await removeEmptyLast(directory);
     const options: WalOptions = { preallocateBytes: this.#preallocateBytes, versionInfo };
-    this.#log = await WriteAheadLog.recover(directory, keepAll, options);
-    // The version info is that of the next segment.
-    if (!isFirst) await this.#log.checkpointActive();
+    if (isFirst) {
+      await this.#place.make();
+      this.#log = await WriteAheadLog.create(directory, keepAll, { ...options, nextId: entry.id });
+    } else {
+      await removeEmptyLast(directory);
+      this.#log = await WriteAheadLog.recover(directory, keepAll, options);
+      // The version info is that of the next segment.
+      await this.#log.checkpointActive();
+    }
     this.#nextId = this.#log.stats().nextId;
     return this.#log;
-  }
-
-  async #skipIds(ids: number, log: WriteAheadLog): Promise<void> {
-    if (ids > MAX_SKIPPED_IDS) return;
-    for (let i = 0; i < ids; i++) {
-      await (await log.beginEntry()).rollback();
-      this.#nextId++;
-    }
   }
 
   #push(append: Promise<unknown>): void {
@@ -199,29 +190,4 @@ async function removeEmptyLast(directory: string): Promise<void> {
   const files = new NodeFileManager();
   await files.remove(path.join(directory, last.name));
   await files.syncDirectory(directory);
-}
-
-/** Makes a log without entries, the first of which will have the id `firstId`. */
-async function plant(directory: string, firstId: EntryId, versionInfo: Uint8Array): Promise<void> {
-  const options = resolveOptions({ preallocateBytes: LEAST_SEGMENT_BYTES, versionInfo });
-  const lifecycle = new Lifecycle();
-  const logDirectory = new LogDirectory(options.fileManager, directory, lifecycle);
-  await logDirectory.acquire();
-  try {
-    const reserve = new Reserve(logDirectory, options.preallocateBytes);
-    const spares = new SpareFiles(logDirectory, reserve, lifecycle, options, systemEnvironment);
-    const { file, seed, start } = await spares.prepare(firstId);
-    try {
-      const link = Buffer.alloc(LINK_LENGTH);
-      const before = { previousSegmentId: 0, previousEnd: 0, previousChain: 0, lastId: firstId - 1 };
-      encodeLink(link, 0, seed, start, before, randomBytes(4).readUInt32LE());
-      await logDirectory.write(file, [link], start);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  } finally {
-    lifecycle.closed();
-    await logDirectory.release();
-  }
 }

@@ -10,6 +10,8 @@
  *     wal-tail-new  the same, not durable yet; otherwise it reserves space for the next one
  *     wal-holds     who wants to read checkpointed entries, and up to where the log is checkpointed
  *     wal-holds-new the same, about to take its place
+ *     wal-identity  which log this is, once it has been asked
+ *     wal-identity-new  the same, about to take its place
  *     LOCK          the owner of the directory
  *     LOCK.lock     the same, where the system has no locks
  *     LOCK.takeover a previous owner may still run
@@ -20,6 +22,8 @@ export const TAIL_FILE_NAME = 'wal-tail';
 export const NEW_TAIL_FILE_NAME = 'wal-tail-new';
 export const HOLDS_FILE_NAME = 'wal-holds';
 export const NEW_HOLDS_FILE_NAME = 'wal-holds-new';
+export const IDENTITY_FILE_NAME = 'wal-identity';
+export const NEW_IDENTITY_FILE_NAME = 'wal-identity-new';
 export const NEW_SPARE_NAME = 'wal-0-cp';
 
 export interface SegmentName {

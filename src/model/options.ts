@@ -1,8 +1,9 @@
 import type { FileManager } from '../files/file-manager.js';
 import { NodeFileManager } from '../files/node-file-manager.js';
 import { show } from '../base/bytes.js';
-import type { AppendOptions, CommitOptions, OnCommitted } from './entry.js';
-import { MAX_VERSION_INFO_LENGTH } from '../format/segment-format.js';
+import type { AppendOptions, CommitOptions, EntryId, OnCommitted } from './entry.js';
+import { isUuid } from '../format/identity-format.js';
+import { MAX_ENTRY_ID, MAX_VERSION_INFO_LENGTH } from '../format/segment-format.js';
 
 /**
  * How far recovery has come.
@@ -84,6 +85,31 @@ export interface WalOptions {
   onRecoveryProgress?: (this: void, progress: RecoveryProgress) => void;
 }
 
+/**
+ * How a log begins that is made new.
+ *
+ * @example
+ * const mine = await WriteAheadLog.create('mine', LogVoid, { ...options, nextId: 1001 });
+ * console.log((await mine.append('hello')).id); // 1001
+ * await mine.shutdown();
+ */
+export interface CreateOptions extends WalOptions {
+  /** The id of the first entry. Default: 1. */
+  nextId?: EntryId;
+  /** The identity of the log that this one continues, a UUID. Default: one of its own, when it is asked for. */
+  identity?: string;
+}
+
+/** How a log begins if there is none. */
+export interface Beginning {
+  readonly nextId: EntryId;
+  /** The identity that it takes over. */
+  readonly identity: string | undefined;
+}
+
+/** How every log begins that is not made otherwise. */
+export const FROM_THE_FIRST_ID: Beginning = { nextId: 1, identity: undefined };
+
 export type ResolvedOptions = Required<WalOptions>;
 
 const KIB = 1024;
@@ -129,6 +155,20 @@ export function resolveOptions(options: WalOptions = {}, others: object = {}): R
   if (resolved.mustExist && resolved.mustBeNew) throw new RangeError('mustExist and mustBeNew exclude each other');
   assertKnown(options, { ...resolved, ...others });
   return resolved;
+}
+
+/** `options` of a log that must be new, with their defaults, and how it begins. Throws as `resolveOptions` does. */
+export function resolveCreateOptions(options: CreateOptions = {}): { options: ResolvedOptions; beginning: Beginning } {
+  assertObject('options', options);
+  const { nextId = 1, identity, ...others } = options;
+  integer('nextId', nextId, 1, MAX_ENTRY_ID);
+  if (identity !== undefined && typeof identity !== 'string') {
+    throw new TypeError(`identity must be a string, not ${show(identity)}`);
+  }
+  const uuid = identity?.toLowerCase();
+  if (uuid !== undefined && !isUuid(uuid)) throw new RangeError(`identity must be a UUID, not ${show(identity)}`);
+  const resolved = resolveOptions({ ...others, mustBeNew: true });
+  return { options: resolved, beginning: { nextId, identity: uuid } };
 }
 
 /** Throws a TypeError for anything but an object whose names are all among `known`. */

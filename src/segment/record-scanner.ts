@@ -9,6 +9,8 @@ export interface EntryExtent {
   readonly id: number;
   readonly start: number;
   readonly end: number;
+  /** Whether it is the last entry of a batch, or the only one. */
+  readonly endsBatch: boolean;
 }
 
 /** Where a scan begins in the middle of a segment: at an entry's record. */
@@ -58,9 +60,10 @@ export class RecordScanner {
   /** Everything before this offset was durable once, as a later record says. */
   durableUpTo: number;
   /** The entry found last. */
-  entry: EntryExtent = { id: 0, start: 0, end: 0 };
+  entry: EntryExtent = { id: 0, start: 0, end: 0, endsBatch: true };
+  /** After the last link that passes over ids, and the chain there; undefined if none does. */
+  passedOver: { readonly end: number; readonly chain: number } | undefined;
 
-  readonly #isBounded: boolean;
   readonly #window: RecordWindow;
   readonly #turn = new TurnBudget();
   /** The offset of the next byte to look at. */
@@ -71,10 +74,9 @@ export class RecordScanner {
   /** The entry that has begun, and the chunk in it. */
   readonly #open = { start: 0, id: 0, chain: 0, chunkLeft: 0, chunkCrc: 0 };
 
-  private constructor(segment: Segment, window: RecordWindow, { end, start }: ScanOptions) {
+  private constructor(segment: Segment, window: RecordWindow, start: ScanStart | undefined) {
     this.segment = segment;
     this.#window = window;
-    this.#isBounded = end !== undefined;
     const { at, chain, lastId } = start ?? { at: segment.start, chain: 0, lastId: segment.idBefore };
     this.#at = this.end = this.durableUpTo = at;
     this.chain = chain;
@@ -84,11 +86,11 @@ export class RecordScanner {
 
   /** Opens a scanner on `segment` and reads its first link. Read errors are errors, never the end of the log. */
   static async open(segment: Segment, options: ScanOptions): Promise<RecordScanner> {
-    const limit = options.end ?? (await segment.size());
+    const limit = { at: options.end ?? (await segment.size()), isKnown: options.end !== undefined };
     const window = new RecordWindow(
       segment, options.blockBytes, options.start?.at ?? segment.start, limit, options.onBytesRead?.bind(options),
     );
-    const scanner = new RecordScanner(segment, window, options);
+    const scanner = new RecordScanner(segment, window, options.start);
     if (segment.format.isLinked && options.start === undefined) await scanner.#readFirstLink();
     return scanner;
   }
@@ -101,7 +103,7 @@ export class RecordScanner {
 
   /** The segment has grown, or is now known to reach, up to `end`, after a committed entry. */
   extend(end: number): void {
-    assert(this.#isBounded, 'only a scanner that was told where its segment ends can be told more');
+    assert(this.#window.isBounded, 'only a scanner that was told where its segment ends can be told more');
     this.#window.limit = end;
   }
 
@@ -173,7 +175,7 @@ export class RecordScanner {
       case format.CHUNK_MARKER: return this.#missing(format.CHUNK_HEADER_LENGTH) ?? this.#beginChunk();
       case format.END_MARKER: return this.#missing(this.segment.format.endLength) ?? this.#endEntry(true);
       // Where all that is scanned is known to be committed, the end of the batch is known to be there.
-      case format.JOIN_MARKER: return this.#missing(format.END_LENGTH) ?? this.#endEntry(this.#isBounded);
+      case format.JOIN_MARKER: return this.#missing(format.END_LENGTH) ?? this.#endEntry(this.#window.isBounded);
       case format.MARK_MARKER: return this.#missing(format.MARK_LENGTH) ?? this.#mark();
       default: return 'end';
     }
@@ -202,6 +204,7 @@ export class RecordScanner {
     this.durableUpTo = Math.max(this.durableUpTo, this.#at);
     this.#at += format.LINK_LENGTH;
     this.chain = this.#last.chain = link.chain;
+    if (link.lastId > this.lastId) this.passedOver = { end: this.#at, chain: link.chain };
     this.lastId = this.#last.id = Math.max(this.lastId, link.lastId);
     this.end = this.#at;
     return undefined;
@@ -272,8 +275,11 @@ export class RecordScanner {
     const { bytes, start: windowStart } = this.#window;
     const { id, start, chain } = this.#open;
     if (!this.segment.format.isEndOf(bytes, this.#at - windowStart, chain)) return 'end';
+    const isEnd = bytes[this.#at - windowStart] === format.END_MARKER;
     this.#at += this.segment.format.endLength;
-    this.entry = { id, start, end: this.#at };
+    // What was truncated in the middle of a batch ends the batch there.
+    const endsBatch = isEnd || (this.#window.isBounded && this.#at === this.#window.limit);
+    this.entry = { id, start, end: this.#at, endsBatch };
     this.#state = 'between';
     this.#last.id = id;
     this.#last.chain = chain;

@@ -21,6 +21,8 @@ export class RecordWindow {
   end: number;
   /** Where the file ends, or the part of it that is read, as far as is known. */
   limit: number;
+  /** Whether it was said where what is read ends, after a committed entry. */
+  readonly isBounded: boolean;
   /** How many bytes `fill` can keep, in the margin before the next block. */
   readonly marginBytes: number;
   readonly #segment: Segment;
@@ -33,14 +35,16 @@ export class RecordWindow {
   #isFilling = false;
 
   constructor(
-    segment: Segment, blockBytes: number, start: number, limit: number, onBytesRead?: (count: number) => void,
+    segment: Segment, blockBytes: number, start: number, limit: { readonly at: number; readonly isKnown: boolean },
+    onBytesRead?: (count: number) => void,
   ) {
     this.#segment = segment;
     this.#blockBytes = blockBytes;
     this.#onBytesRead = onBytesRead;
     this.marginBytes = blockBytes >> 1;
     this.start = this.end = start;
-    this.limit = limit;
+    this.limit = limit.at;
+    this.isBounded = limit.isKnown;
   }
 
   /** Whether the `length` bytes from `at` on are in memory. */

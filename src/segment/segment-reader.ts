@@ -93,6 +93,19 @@ export class Entry implements AsyncIterable<EntryChunk> {
     this.#scanner = scanner;
   }
 
+  /**
+   * Whether the entry is the last of its batch, or was not written in one. Entries up to this one are recovered all
+   * together or not at all.
+   *
+   * @example
+   * await log.appendBatch(['one', 'two']);
+   * await log.append('three');
+   * for await (const entry of log.entries()) console.log(entry.endsBatch); // false, then true, and true
+   */
+  get endsBatch(): boolean {
+    return this.extent.endsBatch;
+  }
+
   /** The data of every chunk, in the order in which they were written. Holds the whole entry in memory. */
   async readAllChunks(): Promise<Uint8Array[]> {
     const inMemory = this.chunksInMemory();

@@ -410,8 +410,7 @@ describe('the command line', () => {
     }
     const { stdout, stderr } = wal('repair', from, '--to', to, '--json');
     assert.equal(stderr, '', 'that the copy keeps its entries is no warning');
-    const { keepsIds, entries } = JSON.parse(stdout) as { keepsIds: boolean; entries: number };
-    assert.deepEqual([keepsIds, entries], [true, 4]);
+    assert.equal((JSON.parse(stdout) as { entries: number }).entries, 4);
     const contentsOf = async (directory: string): Promise<[number, string, string][]> => {
       const contents: [number, string, string][] = [];
       const reader = await WriteAheadLog.openReadOnly(directory);

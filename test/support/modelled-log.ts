@@ -98,8 +98,29 @@ export class ModelledLog {
       checkpointTo: (lastId, entries) => this.#checkpointTo(lastId, entries),
     };
     const options = { ...this.#settings.options, fileManager: this.files };
-    const opening = WriteAheadLog.recoverWith(this.#environment(), DIRECTORY, manager, options);
+    const environment = this.#environment();
+    const { beginning } = this.model;
+    if (beginning !== undefined) {
+      const { nextId, identity } = beginning;
+      const creating = WriteAheadLog.createWith(environment, DIRECTORY, manager, { ...options, nextId, identity });
+      const outcome = await this.#outcome('create()', creating.then((log) => this.#opened(log)));
+      if (outcome !== 'WAL_EXISTS') return outcome;
+    }
+    const opening = WriteAheadLog.recoverWith(environment, DIRECTORY, manager, options);
     return this.#outcome('recover()', opening.then((log) => this.#opened(log)));
+  }
+
+  /** Passes over so many ids. With `entry`, one is appended in the same moment. */
+  async skipIds(count: number, entry?: Uint8Array): Promise<Outcome> {
+    const before = this.model.attempts.length;
+    const id = this.#open().stats().nextId + count;
+    const skipping = this.#open().skipTo(id).then(() => this.model.skipped(id, before));
+    if (entry !== undefined) this.appendLater([entry]);
+    return this.#outcome('skipTo()', skipping);
+  }
+
+  async askForIdentity(): Promise<Outcome> {
+    return this.#outcome('identity()', this.#open().identity().then((identity) => this.model.identified(identity)));
   }
 
   /** Appends an entry and waits for it. */
@@ -626,7 +647,9 @@ interface Committed {
 }
 
 /** What a log may answer although nothing is wrong with it. */
-const EXPECTED: ReadonlySet<string> = new Set(['WAL_CLOSED', 'WAL_POSITION_GONE', 'WAL_HELD', 'WAL_OUT_OF_RANGE']);
+const EXPECTED: ReadonlySet<string> = new Set([
+  'WAL_CLOSED', 'WAL_POSITION_GONE', 'WAL_HELD', 'WAL_OUT_OF_RANGE', 'WAL_EXISTS',
+]);
 
 function optionsOf(durable: boolean | undefined): CommitOptions | undefined {
   return durable === undefined ? undefined : { durable };
@@ -639,7 +662,7 @@ async function shownEntry(entry: Entry): Promise<ShownEntry> {
     chunks.push(await chunk.readAll());
     positions.push(chunk.position);
   }
-  return { id: entry.id, chunks, positions };
+  return { id: entry.id, chunks, positions, endsBatch: entry.endsBatch };
 }
 
 function expectBytes(bytes: Uint8Array, chunk: KnownChunk): void {

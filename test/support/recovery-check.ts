@@ -46,6 +46,7 @@ export async function checkRecovery(
   model.processEnded();
   const first = await open(disk);
   await first.readBack(2);
+  if (model.isIdentified) await first.askForIdentity();
   // A program that was not told that its entry is safe writes it again, and may get the same place for it.
   const lost = model.attempts.find(({ state, ordinal }) => state === 'gone' && committing.has(ordinal));
   if (lost !== undefined && random.oneIn(2)) await first.append(lost.chunks);

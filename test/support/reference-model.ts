@@ -42,6 +42,20 @@ export interface ShownEntry {
   readonly id: number;
   readonly chunks: readonly Uint8Array[];
   readonly positions: readonly LogPosition[];
+  /** Whether it was shown as the last of its batch. */
+  readonly endsBatch: boolean;
+}
+
+/** How a log is made that is not made by being opened. */
+export interface Beginning {
+  readonly nextId: number;
+  readonly identity: string;
+}
+
+/** Ids that were passed over: what is begun from the attempt `before` on has `id` or a higher one. */
+interface Skip {
+  readonly id: number;
+  readonly before: number;
 }
 
 /** A chunk that was written, and where. */
@@ -77,6 +91,10 @@ export class ReferenceModel {
   readonly #attempts: Attempt[];
   /** The highest id acknowledged or shown up to the last opening: every id given out since lies above it. */
   #floor: number;
+  #skips: readonly Skip[] = [];
+  #beginning: Beginning | undefined;
+  /** What the log has answered to be. */
+  #identity: string | undefined;
   #cut: Cut | undefined;
   /** The first id that the hold keeps; undefined if there is none for certain. */
   #heldFrom: number | undefined;
@@ -95,6 +113,9 @@ export class ReferenceModel {
   /** A copy that goes its own way. */
   clone(): ReferenceModel {
     const clone = new ReferenceModel(this.#attempts, this.#floor);
+    clone.#skips = this.#skips;
+    clone.#beginning = this.#beginning;
+    clone.#identity = this.#identity;
     clone.#cut = this.#cut;
     clone.#heldFrom = this.#heldFrom;
     clone.#hasAbandoned = this.#hasAbandoned;
@@ -135,6 +156,8 @@ export class ReferenceModel {
     const others = this.#attempts.filter((other) => other.id === id && other.ordinal !== ordinal);
     const isTaken = id <= this.#floor || others.some(({ state }) => state === 'kept');
     if (isTaken) throw new Violation(`id ${id} was given out again: it had been acknowledged or shown`);
+    const skip = this.#skips.find((candidate) => ordinal >= candidate.before && id < candidate.id);
+    if (skip !== undefined) throw new Violation(`id ${id} was given out, although those below ${skip.id} were skipped`);
     this.#change(ordinal, { id });
   }
 
@@ -203,9 +226,41 @@ export class ReferenceModel {
     return this.#cut !== undefined;
   }
 
+  /** The log is to begin like this, whenever that has not been done yet. */
+  beginsWith(beginning: Beginning): void {
+    this.#beginning = beginning;
+    this.skipped(beginning.nextId, 0);
+    this.identified(beginning.identity);
+  }
+
+  get beginning(): Beginning | undefined {
+    return this.#beginning;
+  }
+
+  /** The ids below `id` have been passed over, durably, for all that is begun from the attempt `before` on. */
+  skipped(id: number, before: number): void {
+    this.#skips = [...this.#skips, { id, before }];
+    this.#changed();
+  }
+
+  /** The log has answered what its identity is. */
+  identified(identity: string): void {
+    const known = this.#identity ?? identity;
+    if (identity !== known) throw new Violation(`the identity of the log is ${identity}, but it was ${known} before`);
+    this.#identity = identity;
+    this.#changed();
+  }
+
+  /** Whether the log must have an identity. */
+  get isIdentified(): boolean {
+    return this.#identity !== undefined;
+  }
+
   /** The log is being cut behind `id`. */
   cutting(id: number): void {
     this.#cut = { id, before: this.#attempts.length };
+    // What was passed over after it may be given out again.
+    this.#skips = this.#skips.map((skip) => ({ ...skip, id: Math.min(skip.id, id + 1) }));
     this.#changed();
   }
 
@@ -304,7 +359,9 @@ export class ReferenceModel {
   iterated(entry: ShownEntry, from: number, previous: number, cuts = this.cuts): number {
     // Its chunks were read a while later.
     if (cuts < this.cuts && this.#attempts.some((attempt) => wasDropped(attempt, entry))) return previous;
-    const { ordinal, state } = this.#find(entry, previous, 'an iterator');
+    const attempt = this.#find(entry, previous, 'an iterator');
+    const { ordinal, state } = attempt;
+    this.#expectBatchEnd(attempt, entry, 'an iterator');
     if (ordinal <= previous) throw new Violation(`an iterator showed entry ${entry.id} out of order`);
     this.#expectNoGap(from, previous, ordinal);
     if (state !== 'kept') this.#keep(ordinal, entry.id, entry.positions, 'an iterator had shown it');
@@ -446,6 +503,17 @@ export class ReferenceModel {
     }
   }
 
+  /**
+   * Checks whether the entry was shown as the last of its batch. Only where it is certain which attempt it is, and where
+   * nothing of the batch was dropped.
+   */
+  #expectBatchEnd({ ordinal, batch, durableBefore }: Attempt, { id, endsBatch }: ShownEntry, by: string): void {
+    if (durableBefore === undefined || this.isCutting) return;
+    const later = this.#attempts.filter((other) => other.batch === batch && other.ordinal > ordinal);
+    if (later.some(({ state }) => state === 'gone') || endsBatch === (later.length === 0)) return;
+    throw new Violation(`${by} showed entry ${id} as ${endsBatch ? '' : 'not '}the last of its batch`);
+  }
+
   /** Checks entries shown, which are to be all there are up to `lastId`, and keeps them from now on. */
   #compare(shown: readonly ShownEntry[], lastId: number, by: string): ReadonlySet<number> {
     let previousId = 0;
@@ -455,6 +523,7 @@ export class ReferenceModel {
       if (entry.id <= previousId) throw new Violation(`${by} showed entry ${entry.id} behind entry ${previousId}`);
       const attempt = this.#find(entry, previousOrdinal, by);
       if (attempt.ordinal <= previousOrdinal) throw new Violation(`${by} showed entry ${entry.id} out of order`);
+      this.#expectBatchEnd(attempt, entry, by);
       previousId = entry.id;
       previousOrdinal = attempt.ordinal;
       matched.add(attempt.ordinal);

@@ -33,6 +33,7 @@ export class Scenario {
   async run(steps: readonly Step[]): Promise<void> {
     const [first] = steps;
     if (first?.do === 'take over from the predecessor') this.#writeAsPredecessor(first.segments);
+    if (first?.do === 'create') this.model.beginsWith(first);
     await this.#log.open();
     for (const step of steps) await this.#carryOut(step);
     await this.#log.settle();
@@ -60,7 +61,7 @@ export class Scenario {
       case 'reopen': return this.#reopen(0);
       case 'reopen, abandoning': return this.#reopen(step.segments);
       case 'rename a segment': return this.#renameSegment(step.ahead);
-      case 'take over from the predecessor': return;
+      case 'take over from the predecessor': case 'create': return;
       case 'end the process': return this.#restartAndOpen(this.#crashPoint().processDeath(() => this.#random.oneIn(2)));
       case 'lose power': return this.#restartAndOpen(randomPowerLoss(this.#crashPoint(), this.#random));
       case 'checkpoints will': this.#log.checkpoints = step.behave; return;
@@ -82,6 +83,9 @@ export class Scenario {
       case 'append a batch': return log.appendBatchLater(step.lengths.map((length) => this.#bytes(length)), step.durable);
       case 'sync': return void (await log.sync());
       case 'truncate after': return void (await log.truncateAfter(step.dropped));
+      case 'skip ids': return void (await log.skipIds(step.count));
+      case 'skip ids and append': return void (await log.skipIds(step.count, this.#bytes(step.length)));
+      case 'ask for the identity': return void (await log.askForIdentity());
       case 'truncate while reading':
         return log.truncateWhileReading(this.#several(3, 9000), step.dropped);
       case 'sync after appends':

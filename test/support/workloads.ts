@@ -24,6 +24,11 @@ export type Step =
   | { readonly do: 'wait until durable' }
   /** Commits an entry, rolls back another that is flushed in part with it, and commits a third. */
   | { readonly do: 'roll back what was flushed'; readonly length: number }
+  /** Passes over so many ids, durably. */
+  | { readonly do: 'skip ids'; readonly count: number }
+  /** The same, and appends an entry in the same moment. */
+  | { readonly do: 'skip ids and append'; readonly count: number; readonly length: number }
+  | { readonly do: 'ask for the identity' }
   /** Gives up all but so many of the last entries that are there. */
   | { readonly do: 'truncate before'; readonly kept: number }
   | { readonly do: 'hold' }
@@ -63,6 +68,8 @@ export type Step =
   | { readonly do: 'rename a segment'; readonly ahead: number }
   /** As the first step of a workload: the log is the predecessor's, of segments with entries of these lengths. */
   | { readonly do: 'take over from the predecessor'; readonly segments: readonly (readonly number[])[] }
+  /** As the first step of a workload: the log is made with this first id and identity, rather than by being opened. */
+  | { readonly do: 'create'; readonly nextId: number; readonly identity: string }
   /** The process ends without a word, and another one opens the log. */
   | { readonly do: 'end the process' }
   /** The power goes, and any part of what is pending with it. */
@@ -106,6 +113,10 @@ const iterate: Step = { do: 'iterate' };
 const follow: Step = { do: 'follow' };
 const renameSegment = (ahead: number): Step => ({ do: 'rename a segment', ahead });
 const takeOver = (...segments: number[][]): Step => ({ do: 'take over from the predecessor', segments });
+const skip = (count: number): Step => ({ do: 'skip ids', count });
+const skipAndAppend = (count: number, length: number): Step => ({ do: 'skip ids and append', count, length });
+const askForIdentity: Step = { do: 'ask for the identity' };
+const create = (nextId: number): Step => ({ do: 'create', nextId, identity: '0f8fad5b-d9cb-469f-a165-70867728950e' });
 const ALL = 1000;
 
 /** Fills about one segment of the size the tests use, which is closed at about 1 KiB. */
@@ -330,12 +341,44 @@ export const WORKLOADS: readonly Workload[] = [
       truncateAfter(1), append(9), renameSegment(1), checkpointActive, append(8), truncateAfter(2), append(7), losePower, iterate,
     ],
   },
+  {
+    name: 'skipping ids',
+    steps: [
+      append(30), skip(100), append(40), skip(5), endProcess, append(9), skip(7), losePower, append(5), skipAndAppend(50, 60),
+      batch(30, 40), skip(3), ...segmentful, settle, skip(9), reopen, append(8), write('rollback', 30), skip(0), losePower, append(7),
+    ],
+  },
+  {
+    name: 'skipping ids in a segment without entries',
+    steps: [
+      skip(10), skip(20), losePower, losePower, append(30), checkpointActive, settle, skip(5), skip(6), endProcess, losePower,
+      append(400), skip(3), truncateAfter(0), append(9), truncateAfter(ALL), append(8),
+    ],
+  },
+  {
+    name: 'skipping ids that are not durable', sync: 'manual',
+    steps: [append(30), many(3, 200), skip(0), losePower, append(9), skip(4), append(8), skip(0), losePower, append(7)],
+  },
+  {
+    name: 'a log that continues another',
+    steps: [
+      create(1000), append(30), askForIdentity, ...segmentful, settle, losePower, askForIdentity, append(9), truncateAfter(ALL), append(8),
+    ],
+  },
+  {
+    name: 'asking for the identity',
+    steps: [
+      append(30), askForIdentity, losePower, askForIdentity, ...segmentful, settle, askForIdentity, truncateAfter(ALL), reopen,
+      askForIdentity, append(9), endProcess, askForIdentity,
+    ],
+  },
 ];
 
 /** A workload made up by chance. */
 export function randomWorkload(random: Random): Workload {
   const steps = Array.from({ length: random.between(3, 25) }, () => randomStep(random));
   if (random.oneIn(8)) steps.unshift(randomPredecessor(random));
+  else if (random.oneIn(8)) steps.unshift(create(random.pick([1, 2, 1000, 2 ** 40])));
   return { name: 'random', steps };
 }
 
@@ -375,7 +418,10 @@ function randomStep(random: Random): Step {
 function newerStep(random: Random): Step {
   const durable = random.oneIn(3) ? { durable: random.oneIn(2) } : {};
   const end = random.pick(['commit', 'commit later', 'rollback'] as const);
-  switch (random.below(18)) {
+  switch (random.below(21)) {
+    case 18: return skip(random.pick([0, 1, 2, 1000]));
+    case 19: return random.oneIn(2) ? skipAndAppend(random.pick([0, 1, 1000]), randomLength(random)) : skip(random.pick([0, 1]));
+    case 20: return askForIdentity;
     case 0: case 1: {
       const lengths = Array.from({ length: random.between(1, 5) }, () => randomLength(random));
       return { do: 'append a batch', lengths, ...durable };

@@ -19,7 +19,7 @@ for (const name of ['rename', 'remove', 'syncDirectory'] as const) {
     if (String(directory).startsWith(below)) step();
   });
 }
-before(WriteAheadLog.prototype, 'append', step);
+for (const name of ['append', 'appendBatch']) before(WriteAheadLog.prototype, name, step);
 
 /** Calls `use` with the arguments before each call of a method. */
 function before(prototype: object, name: string, use: (...args: unknown[]) => void): void {

@@ -4,6 +4,7 @@ import { JSON_OPTION, type Arguments, type Command } from '../command.js';
 import type { Content } from '../report/content.js';
 import { readable } from '../report/chunk-text.js';
 import { FoundLog } from '../found-log.js';
+import { readIdentity } from '../report/stored-identity.js';
 import { readHolds } from '../report/stored-holds.js';
 import { emptyNotes, sortIdle } from '../report/idle-files.js';
 import { count, list, print, printJson, size, table } from '../output.js';
@@ -40,6 +41,7 @@ async function look(log: FoundLog, directory: string) {
   const { reader, gaps } = log;
   const { segmentId, offset } = reader.end;
   const { lastId, provenId, tornBytes, isRepairPending, spares } = reader;
+  const identity = await readIdentity(reader);
   const segments = log.segments.map((info) => ({ ...info, ...describeContent(log.contents.get(info.segmentId)) }));
   const owner = await ownerOf(directory);
   const holds = await readHolds(directory);
@@ -48,7 +50,7 @@ async function look(log: FoundLog, directory: string) {
   const idle = await sortIdle(directory, spares, damage);
   const notes = [...emptyNotes(idle, []), ...log.notes];
   const end = { segmentId, offset };
-  const state = { end, lastId, provenId, tornBytes, isRepairPending, owner, holds, topicsFiles };
+  const state = { identity, end, lastId, provenId, tornBytes, isRepairPending, owner, holds, topicsFiles };
   return { segments, idle, ...state, damage, gaps, notes };
 }
 
@@ -63,6 +65,7 @@ function remarks(found: Found): [string, string][] {
     ['ids', `up to ${lastId}${proven}`],
     ['spare files', idle.spares.length === 0 ? 'none' : idle.spares.join(' ')],
     ...idle.unreadable.length === 0 ? [] : [['unreadable', idle.unreadable.join(' ')] as [string, string]],
+    ...found.identity === undefined ? [] : [['identity', found.identity] as [string, string]],
     ['owner', found.owner],
     ...holdLines(found.holds),
     ...topicsLines(found.topicsFiles),

@@ -8,9 +8,9 @@ export const repair: Command = {
   name: 'repair',
   summary: 'copy every whole entry of a damaged log into a new one',
   details: 'The damaged log is not touched. NEWDIR gets its name once it is complete.\n'
-    + 'Entries keep their order, and their ids too unless more than a million are\n'
-    + 'missing in one place. The rest of a damaged segment is left out, and so are\n'
-    + 'holds and the mark of what is checkpointed.\n'
+    + 'Entries keep their order, their ids and, up to 4 MiB, their batches. The rest\n'
+    + 'of a damaged segment is left out, and so are holds, the mark of what is\n'
+    + 'checkpointed and the identity: a log that has lost entries is another one.\n'
     + 'Exit status: 2 if anything was lost to damage, 1 if entries of format 0 are\n'
     + 'missing between segments.',
   options: { to: TO_OPTION, json: JSON_OPTION },

@@ -3,6 +3,7 @@ import type { Damage } from '../report/damage.js';
 import { FoundLog } from '../found-log.js';
 import type { Gap } from '../report/gaps.js';
 import { HOLDS_DAMAGE, readHolds } from '../report/stored-holds.js';
+import { IDENTITY_DAMAGE, readIdentity } from '../report/stored-identity.js';
 import { emptyNotes, sortIdle } from '../report/idle-files.js';
 import { describeRuns, readTopicsFiles, type TopicsFiles } from '../report/topics-files.js';
 import { count, print, printJson, size } from '../output.js';
@@ -13,12 +14,15 @@ interface Verdict {
   readonly entries: number;
   readonly segments: number;
   readonly bytes: number;
+  readonly identity: string | undefined;
   readonly damage: readonly Damage[];
   readonly gaps: readonly Gap[];
   readonly notes: readonly string[];
   /** What topics keep beside the log, if it is one of theirs. */
   readonly topicsFiles: TopicsFiles | undefined;
 }
+
+const NOTHING_LOST = 'no entry is lost';
 
 const STATUS = { sound: 0, readable: 0, unclear: TORN, torn: TORN, damaged: DAMAGED };
 
@@ -46,6 +50,7 @@ export const verify: Command = {
       const torn = `${count(tornBytes, 'byte')} of an entry ${log.whyTorn}`;
       if (tornBytes > 0) await print(`torn: ${torn}, at offset ${offset} of segment ${segmentId}`);
       for (const text of verdict.notes) await print(`note: ${text}`);
+      if (verdict.identity !== undefined) await print(`identity: ${verdict.identity}`);
       await print(summary(verdict));
     }
     return STATUS[verdict.state];
@@ -55,7 +60,9 @@ export const verify: Command = {
 async function judge(log: FoundLog, directory: string): Promise<Verdict> {
   const { gaps, segments, reader: { spares, tornBytes } } = log;
   const damage = [...log.damage];
-  if ((await readHolds(directory)) === 'damaged') damage.push({ message: HOLDS_DAMAGE, lost: 'no entry is lost' });
+  const identity = await readIdentity(log.reader);
+  if ((await readHolds(directory)) === 'damaged') damage.push({ message: HOLDS_DAMAGE, lost: NOTHING_LOST });
+  if (identity === 'damaged') damage.push({ message: IDENTITY_DAMAGE, lost: NOTHING_LOST });
   const topicsFiles = await readTopicsFiles(directory, log.reader);
   damage.push(...topicsFiles?.damage ?? []);
   const notes = [...emptyNotes(await sortIdle(directory, spares, damage), damage), ...log.notes];
@@ -63,7 +70,7 @@ async function judge(log: FoundLog, directory: string): Promise<Verdict> {
     : log.hasFormat0 ? 'readable' : 'sound';
   const entries = [...log.contents.values()].reduce((sum, content) => sum + content.entries, 0);
   const bytes = segments.reduce((sum, { end }) => sum + end, 0);
-  return { state, entries, segments: segments.length, bytes, damage, gaps, notes, topicsFiles };
+  return { state, entries, segments: segments.length, bytes, identity, damage, gaps, notes, topicsFiles };
 }
 
 function summary({ state, entries, segments, bytes, topicsFiles }: Verdict): string {

@@ -20,7 +20,7 @@ export async function printEntry(entry: Entry, style: Style): Promise<void> {
 }
 
 async function printLines(entry: Entry, isHex: boolean): Promise<void> {
-  const { id, segment: { segmentId }, extent: { start } } = entry;
+  const { id, segment: { segmentId }, extent: { start }, endsBatch } = entry;
   let chunks = 0;
   let bytes = 0;
   for await (const { length } of entry) {
@@ -28,13 +28,14 @@ async function printLines(entry: Entry, isHex: boolean): Promise<void> {
     bytes += length;
   }
   const extent = `${count(chunks, 'chunk')}, ${count(bytes, 'byte')}`;
-  await print(`entry ${id}  at ${start} of segment ${segmentId}  ${extent}`);
+  const rest = endsBatch ? '' : ', batch continues';
+  await print(`entry ${id}  at ${start} of segment ${segmentId}  ${extent}${rest}`);
   for await (const chunk of entry) await (isHex ? writeHexLines(chunk) : print(`  ${await showChunk(chunk)}`));
 }
 
 async function printJsonEntry(entry: Entry, isHex: boolean): Promise<void> {
-  const { id, segment: { segmentId }, extent: { start } } = entry;
-  await write(`{"id":${id},"segmentId":${segmentId},"offset":${start},"chunks":[`);
+  const { id, segment: { segmentId }, extent: { start }, endsBatch } = entry;
+  await write(`{"id":${id},"segmentId":${segmentId},"offset":${start},"endsBatch":${endsBatch},"chunks":[`);
   let separator = '';
   try {
     for await (const chunk of entry) {

@@ -27,13 +27,7 @@ export class HoldsFile {
 
   /** Writes a new file beside the old one and puts it in its place. Resolves when that is durable. */
   async replace(holds: StoredHolds): Promise<void> {
-    const bytes = encodeHolds(holds);
-    await this.#writeNew(async (file) => {
-      await writeFully(file, [bytes], 0);
-      await file.sync();
-    });
-    await this.#directory.rename(NEW_HOLDS_FILE_NAME, HOLDS_FILE_NAME);
-    await this.#directory.sync();
+    await this.#directory.replace(HOLDS_FILE_NAME, NEW_HOLDS_FILE_NAME, encodeHolds(holds));
   }
 
   /**
@@ -41,13 +35,7 @@ export class HoldsFile {
    * keep the disk full for ever.
    */
   async reserve(holds: StoredHolds): Promise<void> {
-    const bytes = encodeHolds(holds);
-    await this.#writeNew((file) => writeFully(file, [bytes], 0)).catch(() => undefined);
-  }
-
-  async #writeNew(write: (file: FileHandle) => Promise<void>): Promise<void> {
-    // A crash can leave this name beside the other one, for the same file, which must not be written in place.
-    await this.#directory.removeIfThere(NEW_HOLDS_FILE_NAME);
-    await this.#directory.use(NEW_HOLDS_FILE_NAME, { access: 'create' }, write);
+    const write = (file: FileHandle): Promise<void> => writeFully(file, [encodeHolds(holds)], 0);
+    await this.#directory.use(NEW_HOLDS_FILE_NAME, { access: 'create' }, write).catch(() => undefined);
   }
 }

@@ -95,6 +95,21 @@ export class LogDirectory {
   }
 
   /**
+   * Puts a file with `bytes` in the place of the one called `name`, or where none is. It is called `newName` until all
+   * of it is durable. Resolves when its name is durable, too.
+   */
+  async replace(name: string, newName: string, bytes: Uint8Array): Promise<void> {
+    // A crash can leave the new name beside the other one, for the same file, which must not be written in place.
+    await this.removeIfThere(newName);
+    await this.use(newName, { access: 'create' }, async (file) => {
+      await this.write(file, [bytes], 0);
+      await file.sync();
+    });
+    await this.rename(newName, name);
+    await this.sync();
+  }
+
+  /**
    * Removes a file that is of no use any more. Its space is free when this resolves, even if it is open. Resolves with
    * false if there is no such file.
    */

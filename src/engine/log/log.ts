@@ -3,7 +3,7 @@ import { checkpointChannel, traced } from '../../base/channels.js';
 import type { Environment } from '../../base/environment.js';
 import { toWalError } from '../../base/errors.js';
 import { futureError, type EntryId } from '../../model/entry.js';
-import type { ResolvedOptions } from '../../model/options.js';
+import type { Beginning, ResolvedOptions } from '../../model/options.js';
 import type { RecoveryReport } from '../../model/recovery-report.js';
 import type { WalEvents } from '../../model/wal-events.js';
 import type { BlockPool } from '../../segment/block-pool.js';
@@ -12,6 +12,7 @@ import type { Segment } from '../../segment/segment.js';
 import { Checkpointer } from '../checkpoint/checkpointer.js';
 import type { Holds, IdRange } from '../checkpoint/holds.js';
 import type { Persisting } from '../checkpoint/persisting.js';
+import type { LogIdentity } from '../directory/identity-file.js';
 import type { Lifecycle } from '../directory/lifecycle.js';
 import type { LogDirectory } from '../directory/log-directory.js';
 import type { Reserve } from '../directory/reserve.js';
@@ -30,7 +31,9 @@ export interface LogFoundation {
   readonly directory: LogDirectory;
   readonly reserve: Reserve;
   readonly options: ResolvedOptions;
+  readonly beginning: Beginning;
   readonly environment: Environment;
+  readonly identity: LogIdentity;
   readonly spareFiles: SpareFiles;
   readonly holds: Holds;
   readonly blocks: BlockPool;
@@ -90,6 +93,10 @@ export class Log {
   /** What was found when the log was opened. */
   get recovery(): RecoveryReport {
     return this.#recovery;
+  }
+
+  get identity(): LogIdentity {
+    return this.#foundation.identity;
   }
 
   /** The ids of the entries that a hold can keep. */

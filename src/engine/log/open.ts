@@ -1,16 +1,16 @@
 import type { Environment } from '../../base/environment.js';
-import { hasCode } from '../../base/errno.js';
 import { toWalError, WalError } from '../../base/errors.js';
-import { parseSegmentName } from '../../format/file-names.js';
-import type { ResolvedOptions } from '../../model/options.js';
+import type { Beginning, ResolvedOptions } from '../../model/options.js';
 import { BlockPool } from '../../segment/block-pool.js';
 import { Holds } from '../checkpoint/holds.js';
+import { LogIdentity } from '../directory/identity-file.js';
 import { Lifecycle } from '../directory/lifecycle.js';
 import { LogDirectory } from '../directory/log-directory.js';
 import { Reserve } from '../directory/reserve.js';
 import { SpareFiles } from '../directory/spare-files.js';
 import type { RecoveryTarget } from '../recover/entry-replay.js';
 import { LogRecovery, type RecoveredLog } from '../recover/recovery.js';
+import { containsLog, hasSegmentFiles } from '../view/log-presence.js';
 import type { Closable } from '../view/segment-files.js';
 import { openForWriting } from './continue.js';
 import { Log, type LogFoundation } from './log.js';
@@ -18,6 +18,8 @@ import { Log, type LogFoundation } from './log.js';
 export interface OpeningRequest {
   readonly directory: string;
   readonly options: ResolvedOptions;
+  /** How the log begins if there is none. */
+  readonly beginning: Beginning;
   readonly environment: Environment;
   /** What recovery asks about segments, and hands entries to. */
   readonly target: RecoveryTarget;
@@ -34,11 +36,10 @@ export async function openLog<Facade>(request: OpeningRequest, wrap: (log: Log) 
   const opened: Closable[] = [];
   let log: Log | undefined;
   try {
-    if (request.options.mustExist) await assertLog(request, true);
-    await foundation.directory.acquire();
-    // Under the lock, so that of two that come at once only one finds nothing.
-    if (request.options.mustBeNew) await assertLog(request, false);
-    const recovered = await new LogRecovery(foundation, request.target, foundation.holds, opened).run();
+    await assertMayOpen(foundation);
+    const recovered = await new LogRecovery(foundation, request.target, opened).run();
+    // Before the first link, which makes it a log.
+    if (recovered.segments.length === 0) await foundation.identity.begin(request.beginning.identity);
     const encoder = await openForWriting(recovered, foundation);
     opened.push(encoder.segment);
     // After the segment, which needs the space more.
@@ -55,19 +56,21 @@ export async function openLog<Facade>(request: OpeningRequest, wrap: (log: Log) 
   }
 }
 
-/** Throws unless there is a log in the directory, or none. */
-async function assertLog({ directory, options: { fileManager } }: OpeningRequest, isWanted: boolean): Promise<void> {
-  const names = await fileManager.list(directory).catch((error: unknown) => {
-    if (hasCode(error, 'ENOENT')) return [];
-    throw error;
-  });
-  const isThere = names.some((name) => parseSegmentName(name) !== undefined);
-  if (isThere === isWanted) return;
-  if (isWanted) throw new WalError('WAL_NOT_FOUND', `there is no log in ${directory}`);
-  throw new WalError('WAL_EXISTS', `there is a log in ${directory}`);
+/** Takes the directory, if there is a log in it, or none, as the options demand. */
+async function assertMayOpen({ directory, options }: LogFoundation): Promise<void> {
+  const { fileManager, mustExist, mustBeNew, bufferBytes } = options;
+  const notFound = (): WalError => new WalError('WAL_NOT_FOUND', `there is no log in ${directory.path}`);
+  // First without the lock, which would make the directory.
+  if (mustExist && !(await hasSegmentFiles(fileManager, directory.path))) throw notFound();
+  await directory.acquire();
+  if (!mustExist && !mustBeNew) return;
+  // Under the lock, so that of two that come at once only one finds nothing.
+  const isThere = await containsLog(fileManager, directory.path, bufferBytes);
+  if (isThere && mustBeNew) throw new WalError('WAL_EXISTS', `there is a log in ${directory.path}`);
+  if (!isThere && mustExist) throw notFound();
 }
 
-function lay({ directory: path, options, environment }: OpeningRequest): LogFoundation {
+function lay({ directory: path, options, beginning, environment }: OpeningRequest): LogFoundation {
   const lifecycle = new Lifecycle();
   const directory = new LogDirectory(options.fileManager, path, lifecycle);
   const reserve = new Reserve(directory, options.preallocateBytes);
@@ -76,7 +79,9 @@ function lay({ directory: path, options, environment }: OpeningRequest): LogFoun
     directory,
     reserve,
     options,
+    beginning,
     environment,
+    identity: new LogIdentity(directory, options.fileManager, lifecycle, environment),
     spareFiles: new SpareFiles(directory, reserve, lifecycle, options, environment),
     holds: new Holds(directory, lifecycle),
     blocks: new BlockPool(options.bufferBytes, options.maxPendingBytes),

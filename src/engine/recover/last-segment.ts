@@ -30,7 +30,8 @@ export async function recoverLast(
   continueIds(segment, lastId);
   const scanner = await replay.scan(segment, undefined);
   if ((scanner.link === undefined) !== (link === undefined)) throw changedError(segment);
-  // A link after the last entry has served its purpose: the log overwrites it when it continues.
+  // A link after the last entry has served its purpose, and the log overwrites it when it continues: but not one that
+  // passes over ids, which would be given out after all if a crash tore it.
   let { end, chain } = scanner;
   let last = segment.idBefore;
   for (let entry = await scanner.next(); entry !== undefined; entry = await scanner.next()) {
@@ -39,6 +40,8 @@ export async function recoverLast(
     ({ end, chain } = scanner);
     last = entry.id;
   }
+  const { passedOver } = scanner;
+  if (passedOver !== undefined && passedOver.end > end) ({ end, chain } = passedOver);
   const proven = await provenEnd(segment, end, replay.blockBytes);
   if (proven > scanner.end) throw damaged(segment, scanner.end, scanner.lastId);
   // A link that a later record proves must stay: torn by a crash, it would look like damage.

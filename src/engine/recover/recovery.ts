@@ -1,5 +1,6 @@
+import { WalError } from '../../base/errors.js';
 import type { EntryId } from '../../model/entry.js';
-import type { ResolvedOptions } from '../../model/options.js';
+import type { Beginning, ResolvedOptions } from '../../model/options.js';
 import type { Link } from '../../format/segment-format.js';
 import { damaged } from '../../segment/segment-reader.js';
 import type { Segment } from '../../segment/segment.js';
@@ -9,7 +10,7 @@ import type { Holds } from '../checkpoint/holds.js';
 import { isWhole, linkSegments, type LinkedSegment } from '../view/segment-chain.js';
 import { readSegmentFiles, type Closable } from '../view/segment-files.js';
 import { continueIds, EntryReplay, type RecoveryTarget } from './entry-replay.js';
-import { EMPTY_LOG, recoverLast } from './last-segment.js';
+import { EMPTY_LOG, recoverLast, type LogEnd } from './last-segment.js';
 import { RoomMaker } from './room-maker.js';
 import { TailRewriter } from './tail-rewrite.js';
 
@@ -17,6 +18,8 @@ export interface RecoveryParts {
   readonly directory: LogDirectory;
   readonly reserve: Reserve;
   readonly options: ResolvedOptions;
+  readonly beginning: Beginning;
+  readonly holds: Holds;
 }
 
 /** A log as its directory contains it. Nothing has been changed; the tail may have been rewritten as it was. */
@@ -44,6 +47,7 @@ export class LogRecovery {
   readonly #directory: LogDirectory;
   readonly #reserve: Reserve;
   readonly #options: ResolvedOptions;
+  readonly #beginning: Beginning;
   readonly #holds: Holds;
   readonly #opened: Closable[];
   readonly #replay: EntryReplay;
@@ -52,11 +56,12 @@ export class LogRecovery {
    * Every file that is opened is added to `opened`, for the caller to close those that it does not continue to use.
    */
   constructor(
-    { directory, reserve, options }: RecoveryParts, target: RecoveryTarget, holds: Holds, opened: Closable[],
+    { directory, reserve, options, beginning, holds }: RecoveryParts, target: RecoveryTarget, opened: Closable[],
   ) {
     this.#directory = directory;
     this.#reserve = reserve;
     this.#options = options;
+    this.#beginning = beginning;
     this.#holds = holds;
     this.#opened = opened;
     this.#replay = new EntryReplay(target, options);
@@ -80,7 +85,7 @@ export class LogRecovery {
     room.offerSpares(spares);
     for (const { segment } of chain.slice(0, -1)) room.offerEnd(segment, segment.end);
     const last = chain.at(-1);
-    const end = last === undefined ? EMPTY_LOG : await recoverLast(last, this.#replay, tail, lastId);
+    const end = last === undefined ? this.#begin(storedId) : await recoverLast(last, this.#replay, tail, lastId);
     const segments = chain.map(({ segment }) => segment);
     const oldest = segments.find(({ phase }) => phase !== 'discarded');
     return {
@@ -95,6 +100,15 @@ export class LogRecovery {
       entries: this.#replay.entries,
       bytes: this.#replay.bytesRead,
     };
+  }
+
+  /** The end of a log that is about to begin. */
+  #begin(storedId: EntryId): LogEnd {
+    const { nextId } = this.#beginning;
+    if (nextId === 1 || storedId < nextId) return { ...EMPTY_LOG, lastId: nextId - 1 };
+    // The entries of the log would count as stored.
+    const message = `a log cannot begin with entry ${nextId}: its LogManager has stored entries up to ${storedId}`;
+    throw new WalError('WAL_OUT_OF_RANGE', message);
   }
 
   /** Recovers a segment that has a successor, whose link says where it ends. Returns the highest id so far. */

@@ -3,7 +3,8 @@ import { deferred, type Deferred } from '../../base/async.js';
 import type { Environment } from '../../base/environment.js';
 import type { WalError } from '../../base/errors.js';
 import { TurnBudget } from '../../base/turns.js';
-import type { ChunkData, CommittedEntry, EntryData, OnCommitted } from '../../model/entry.js';
+import { LINK_LENGTH } from '../../format/segment-format.js';
+import type { ChunkData, CommittedEntry, EntryData, EntryId, OnCommitted } from '../../model/entry.js';
 import type { ResolvedOptions } from '../../model/options.js';
 import { closedError, type Lifecycle } from '../directory/lifecycle.js';
 import type { LogDirectory } from '../directory/log-directory.js';
@@ -151,11 +152,39 @@ export class WriteQueue implements WriteSlot {
     });
   }
 
-  /** Runs `task` in its turn, while nothing is written. */
-  exclusively(task: () => Promise<void>): Promise<void> {
+  /**
+   * Passes over the ids below `id`: from its turn on, no entry gets one. Resolves when that is durable. An entry with a
+   * higher id says so itself once it is durable, and so one that was appended right after this costs nothing more.
+   * Otherwise a link says it, which names the highest id that was given out.
+   */
+  async skipTo(id: EntryId): Promise<void> {
+    const rotation = this.#rotation;
+    const { durableId } = this.#flusher;
+    const isDurable = (): boolean => durableId.value >= id - 1;
+    await new Promise<void>((resolve, refuse) => {
+      const writeTo = (): void => {
+        rotation.nextId = Math.max(rotation.nextId, id);
+        resolve();
+      };
+      this.#submit({ length: 0, isComplete: false, writeTo, refuse });
+    });
+    await this.#flusher.sync();
+    if (isDurable()) return;
+    await this.exclusively(async () => {
+      await this.#flusher.sync();
+      if (isDurable()) return;
+      // It may have been truncated meanwhile.
+      rotation.nextId = Math.max(rotation.nextId, id);
+      await this.#writeLink();
+      durableId.set(rotation.nextId - 1);
+    }, LINK_LENGTH);
+  }
+
+  /** Runs `task` in its turn, while nothing is written. The active segment has room for `length` bytes then. */
+  exclusively(task: () => Promise<void>, length = 0): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#submit({
-        length: 0,
+        length,
         isComplete: false,
         writeTo: () => {
           this.#task = task().then(resolve, reject).finally(() => {
@@ -234,11 +263,17 @@ export class WriteQueue implements WriteSlot {
   }
 
   async #writeClosingLink(): Promise<void> {
-    const { encoder, nextId, takesLink } = this.#rotation;
+    const { encoder, takesLink } = this.#rotation;
     if (this.#lifecycle.failure !== undefined || encoder.endsWithLink || !takesLink) return;
     // The link says that all before it is durable.
     await this.#flusher.sync();
-    await writeLink(encoder, { ...endOf(encoder), lastId: nextId - 1 }, this.#parts.environment, this.#flusher);
+    await this.#writeLink();
+  }
+
+  /** Writes a link after all that has been written, which must be durable. */
+  #writeLink(): Promise<void> {
+    const { encoder, nextId } = this.#rotation;
+    return writeLink(encoder, { ...endOf(encoder), lastId: nextId - 1 }, this.#parts.environment, this.#flusher);
   }
 
   #submit(request: Request): void {

@@ -33,7 +33,7 @@ export const COMMITS: readonly Mutation[] = [
   {
     name: 'an entry in the middle of a batch counts without the end of the batch',
     file: 'segment/record-scanner.ts',
-    find: '?? this.#endEntry(this.#isBounded)',
+    find: '?? this.#endEntry(this.#window.isBounded)',
     replace: '?? this.#endEntry(true)',
     caughtBy: RANDOM,
   },

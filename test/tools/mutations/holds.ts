@@ -33,16 +33,16 @@ export const HOLDS: readonly Mutation[] = [
   },
   {
     name: 'the file of the holds is not synced',
-    file: 'engine/checkpoint/holds-file.ts',
-    find: 'await writeFully(file, [bytes], 0); await file.sync();',
-    replace: 'await writeFully(file, [bytes], 0);',
+    file: 'engine/directory/log-directory.ts',
+    find: 'await this.write(file, [bytes], 0); await file.sync();',
+    replace: 'await this.write(file, [bytes], 0);',
     caughtBy: crashes('a hold across checkpoints'),
   },
   {
     name: 'the name of the file of the holds is not synced',
-    file: 'engine/checkpoint/holds-file.ts',
-    find: 'await this.#directory.rename(NEW_HOLDS_FILE_NAME, HOLDS_FILE_NAME); await this.#directory.sync();',
-    replace: 'await this.#directory.rename(NEW_HOLDS_FILE_NAME, HOLDS_FILE_NAME);',
+    file: 'engine/directory/log-directory.ts',
+    find: 'await this.rename(newName, name); await this.sync();',
+    replace: 'await this.rename(newName, name);',
     caughtBy: named('unit/holds', 'a hold is said to be durable by a directory sync that came after one that failed'),
   },
   {

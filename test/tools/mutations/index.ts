@@ -6,6 +6,7 @@ import { DISK } from './disk.js';
 import { FILES } from './files.js';
 import { FORMAT } from './format.js';
 import { HOLDS } from './holds.js';
+import { IDS } from './ids.js';
 import { ITERATION } from './iteration.js';
 import { LEVEL } from './level.js';
 import { LOCKS } from './locks.js';
@@ -33,6 +34,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...SPACE,
   ...CHECKPOINTS,
   ...HOLDS,
+  ...IDS,
   ...TRUNCATION,
   ...ITERATION,
   ...TOPICS,
