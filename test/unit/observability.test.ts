@@ -138,6 +138,22 @@ inMemory('commitLatency counts the pause before a commit, or what waits for a sy
   assert.equal(flushes, before.flushes + 5);
 });
 
+inMemory('latencies leave out the flushes before they are first asked for, or some of those once there are many', async (base) => {
+  const { storage, faulty } = base.withFaults();
+  const environment = new TestEnvironment();
+  faulty.before = ({ operation, name }) => {
+    if (operation === 'sync' && name === 'wal-1') environment.time += 0.0001;
+  };
+  for (const count of [1, 100]) {
+    const log = await storage.open({ environment });
+    for (let i = 0; i < count; i++) await log.append('entry');
+    const { commitLatency, flushLatency, flushes } = log.stats();
+    assert.ok(flushes >= count);
+    assert.deepEqual([commitLatency, flushLatency].map((latency) => [latency.count, latency.max]), Array(2).fill([flushes, 100]));
+    await log.shutdown();
+  }
+});
+
 forEachFileManager('a trace leaves out a flush because it blocks', async (storage) => {
   const log = await storage.open({ options: { blockingFlush: true } });
   const seen = await traces('segmented-wal:flush', async () => {
