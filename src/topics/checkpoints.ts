@@ -202,11 +202,18 @@ const SMALL_BYTES = 16 * 1024 * 1024;
  * four small ones. None if there are none.
  */
 function choose(runs: readonly { readonly run: Run; readonly wanted: number }[]): Run[] {
-  const isWasteful = ({ run, wanted }: { run: Run; wanted: number }): boolean => wanted * 2 < run.bytes;
+  const isWasteful = ({ run, wanted }: { run: Run; wanted: number }): boolean => {
+    return run.isReindexed || wanted * 2 < run.bytes;
+  };
   for (let first = 0; first < runs.length; first++) {
     let [end, sum] = [first, 0];
-    while (end < runs.length && (end === first || sum + runs[end].wanted <= SMALL_BYTES)) sum += runs[end++].wanted;
+    const isChosen = ({ run, wanted }: { run: Run; wanted: number }): boolean => {
+      // A message in it cannot be copied.
+      return !run.isDamaged && (end === first || sum + wanted <= SMALL_BYTES);
+    };
+    while (end < runs.length && isChosen(runs[end])) sum += runs[end++].wanted;
     const chosen = runs.slice(first, end);
+    if (chosen.length === 0) continue;
     if (isWasteful(chosen[0]) || (chosen.length > 1 && chosen.some(isWasteful)) || chosen.length >= 4) {
       return chosen.map(({ run }) => run);
     }

@@ -129,6 +129,11 @@ export class Core implements MessageSources {
     return delivery;
   }
 
+  /** Whether `delivery` hands out messages of these topics. */
+  hasDelivery(delivery: Delivery): boolean {
+    return this.#deliveries.has(delivery);
+  }
+
   observe(topic: TopicState, observer: TopicObserver): () => void {
     topic.observers ??= new Set();
     topic.observers.add(observer);
@@ -188,6 +193,13 @@ export class Core implements MessageSources {
     const ids = await this.commits.appendBatch([...definition, message, acks], { durable: true });
     const deadLetterId = ids[definition.length];
     this.report('deadLetter', { topic: topic.name, group: name, id, attempts: attempt, deadLetter: to, deadLetterId });
+  }
+
+  /** What is lost to groups if messages of `topic` up to `id` are dropped; undefined if nothing is. */
+  wantedUpTo(topic: TopicState, id: EntryId): TopicsEvents['dropped'][0] | undefined {
+    const from = this.registry.firstId(topic);
+    const groups = topic.groups.filter(({ cursor }) => cursor < id).map(({ name }) => name);
+    return from === 0 || from > id || groups.length === 0 ? undefined : { topic: topic.name, from, to: id, groups };
   }
 
   #onDropped(topic: TopicState, id: EntryId): void {

@@ -55,6 +55,11 @@ export class TopicsManager implements LogManager {
       for (const run of runs) await run.close();
       throw error;
     }
+    for (const { name, isReindexed } of runs) {
+      if (!isReindexed) continue;
+      const message = `the index of ${name} is damaged: it was made from the messages, of which none is lost`;
+      process.emitWarning(message, { code: 'TOPICS_INDEX_DAMAGED' });
+    }
     this.#registry.runs.replace(runs);
     return this.#stored.checkpointedId;
   }

@@ -4,6 +4,8 @@ import {
   decodeIndex, decodeRecord, decodeRunHeader, decodeTrailer, RECORD_HEADER_LENGTH, recordLength, RUN_HEADER_LENGTH,
   RUN_VERSION, SLICE_LENGTH, TRAILER_LENGTH, type Slice,
 } from './run-format.js';
+import { topicOfMessage } from './entry-format.js';
+import { IndexBuilder } from './run-index.js';
 
 /** A message as it is stored. */
 export interface StoredMessage {
@@ -26,6 +28,10 @@ export class Run {
   readonly lastId: EntryId;
   /** The length of its records. */
   readonly bytes: number;
+  /** Whether its index was damaged, and was made from the messages. */
+  readonly isReindexed: boolean;
+  /** Whether a message in it has been found damaged. */
+  isDamaged = false;
   readonly #file: FileHandle;
   readonly #salt: number;
   readonly #topics: Uint32Array;
@@ -35,11 +41,14 @@ export class Run {
   #reads = 0;
   #idle: Deferred<void> | undefined;
 
-  constructor(number: number, name: string, salt: number, file: FileHandle, slices: readonly Slice[]) {
+  constructor(
+    number: number, name: string, salt: number, file: FileHandle, slices: readonly Slice[], isReindexed = false,
+  ) {
     this.number = number;
     this.name = name;
     this.#salt = salt;
     this.#file = file;
+    this.isReindexed = isReindexed;
     this.#topics = Uint32Array.from(slices, ({ topic }) => topic);
     this.#counts = Uint32Array.from(slices, ({ count }) => count);
     this.#numbers = new Float64Array(6 * slices.length);
@@ -58,15 +67,11 @@ export class Run {
     if (header !== undefined && header.version !== RUN_VERSION) {
       throw new WalError('WAL_UNSUPPORTED_VERSION', `${name} has version ${header.version}`);
     }
-    if (header === undefined || header.number !== number) throw damaged(name, 0);
+    if (header === undefined || header.number !== number) throw beyondReading(name, 0);
     const size = await file.size();
-    const trailer = decodeTrailer(await readExactly(file, size - TRAILER_LENGTH, TRAILER_LENGTH));
-    const length = size - (trailer?.offset ?? size);
-    const isWhole = trailer !== undefined && length === trailer.count * SLICE_LENGTH + TRAILER_LENGTH;
-    if (!isWhole) throw damaged(name, size - TRAILER_LENGTH);
-    const slices = decodeIndex(await readExactly(file, trailer.offset, length), header.salt);
-    if (slices === undefined) throw damaged(name, trailer.offset);
-    return new Run(number, name, header.salt, file, slices);
+    const slices = await readIndex(file, size, header.salt);
+    if (slices !== undefined) return new Run(number, name, header.salt, file, slices);
+    return new Run(number, name, header.salt, file, await reindex(file, size, name, header.salt), true);
   }
 
   /** How many topics have messages in it. */
@@ -99,18 +104,18 @@ export class Run {
     const sliceEnd = slice.offset + slice.bytes;
     let bytes = await this.#readBytes(offset, Math.min(Math.max(limit, RECORD_HEADER_LENGTH), sliceEnd - offset));
     const first = bytes.length < RECORD_HEADER_LENGTH ? Infinity : recordLength(bytes, 0);
-    if (first > sliceEnd - offset) throw damaged(this.name, offset);
+    if (first > sliceEnd - offset) throw this.#damaged(offset);
     if (first > bytes.length) bytes = await this.#readBytes(offset, first);
     const messages: StoredMessage[] = [];
     let at = 0;
     while (at + RECORD_HEADER_LENGTH <= bytes.length && at + recordLength(bytes, at) <= bytes.length) {
       const message = decodeRecord(bytes, at, this.#salt, offset + at);
-      if (message === undefined) throw damaged(this.name, offset + at);
+      if (message === undefined) throw this.#damaged(offset + at);
       messages.push(message);
       at += recordLength(bytes, at);
     }
     const isStuck = messages.length === 0 || (offset + at < sliceEnd && bytes.length === sliceEnd - offset);
-    if (isStuck) throw damaged(this.name, offset + at);
+    if (isStuck) throw this.#damaged(offset + at);
     return { messages, end: offset + at };
   }
 
@@ -121,6 +126,11 @@ export class Run {
       await this.#idle.promise;
     }
     await this.#file.close().catch(() => undefined);
+  }
+
+  #damaged(offset: number): WalError {
+    this.isDamaged = true;
+    return new WalError('WAL_CORRUPT', `${this.name} is damaged at offset ${offset}`, { offset });
   }
 
   async #readBytes(offset: number, length: number): Promise<Buffer> {
@@ -134,8 +144,51 @@ export class Run {
   }
 }
 
-export function damaged(name: string, offset: number): WalError {
-  return new WalError('WAL_CORRUPT', `${name} is damaged at offset ${offset}`, { offset });
+function beyondReading(name: string, offset: number): WalError {
+  const message = `${name} is damaged at offset ${offset}, so that what it holds cannot be told`;
+  return new WalError('WAL_CORRUPT', `${message}: put it back from a backup`, { offset });
+}
+
+/** The index of a run of `size` bytes; undefined if it is damaged. */
+async function readIndex(file: FileHandle, size: number, salt: number): Promise<Slice[] | undefined> {
+  const trailer = decodeTrailer(await readExactly(file, size - TRAILER_LENGTH, TRAILER_LENGTH));
+  const length = size - (trailer?.offset ?? size);
+  if (trailer === undefined || length !== indexLength(trailer.count)) return undefined;
+  return decodeIndex(await readExactly(file, trailer.offset, length), salt);
+}
+
+function indexLength(topics: number): number {
+  return topics * SLICE_LENGTH + TRAILER_LENGTH;
+}
+
+/** Read in one call, where the index is made from the messages. */
+const BLOCK_BYTES = 1024 * 1024;
+
+/**
+ * Makes the index of a run from its messages. That these are all of them shows in the length of the damaged index,
+ * which is what comes after them: rejects with `WAL_CORRUPT` if it is another.
+ */
+async function reindex(file: FileHandle, size: number, name: string, salt: number): Promise<readonly Slice[]> {
+  const index = new IndexBuilder();
+  let end = RUN_HEADER_LENGTH;
+  for (let wanted = BLOCK_BYTES; ;) {
+    const bytes = await readExactly(file, end, Math.min(wanted, size - end));
+    let at = 0;
+    for (;;) {
+      if (at + RECORD_HEADER_LENGTH > bytes.length) break;
+      const message = decodeRecord(bytes, at, salt, end + at);
+      if (message === undefined) break;
+      if (!index.add(topicOfMessage(message.bytes), message.id, message.bytes, end + at)) break;
+      at += recordLength(bytes, at);
+    }
+    end += at;
+    const next = at + RECORD_HEADER_LENGTH > bytes.length ? RECORD_HEADER_LENGTH : recordLength(bytes, at);
+    // What does not fit into the block is a larger message, or no message at all.
+    if (at === 0 && (next <= bytes.length || next > size - end)) break;
+    wanted = Math.max(BLOCK_BYTES, next);
+  }
+  if (size - end !== indexLength(index.slices.length)) throw beyondReading(name, end);
+  return index.slices;
 }
 
 /** Reads `length` bytes, or as many as there are. */

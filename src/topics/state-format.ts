@@ -71,7 +71,7 @@ export function decodeState(bytes: Buffer, name: string, registry: Registry): St
   }
   const body = bytes.subarray(HEADER_LENGTH);
   if (!isState || readU64(bytes, 4) !== body.length || bytes.readUInt32LE(12) !== crc32(body)) {
-    throw new WalError('WAL_CORRUPT', `${name} is damaged`, { offset: 0 });
+    throw new WalError('WAL_CORRUPT', `${name} is damaged: put it back, with the runs, from a backup`, { offset: 0 });
   }
   const reader = new ByteReader(body);
   const [checkpointedId, appliedId] = [reader.number(), reader.number()];

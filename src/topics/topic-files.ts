@@ -1,10 +1,11 @@
 import { randomInt } from 'node:crypto';
 import path from 'node:path';
+import { assert } from '../base/assert.js';
+import { hasCode } from '../base/errno.js';
 import { WalError, type DirectoryLock, type FileHandle, type FileManager } from '../index.js';
 import { encodeIndex, encodeRecordHeader, encodeRunHeader, RECORD_HEADER_LENGTH } from './run-format.js';
-import type { Slice } from './run-format.js';
+import { IndexBuilder } from './run-index.js';
 import { readExactly, Run, type StoredMessage } from './run.js';
-import { timeOfMessage } from './entry-format.js';
 
 const STATE_NAME = 'topics-state';
 const NEW_STATE_NAME = 'topics-state-new';
@@ -65,7 +66,11 @@ export class TopicFiles {
     const names = await this.#fileManager.list(this.#directory);
     for (const name of names) this.#nextRun = Math.max(this.#nextRun, runNumber(name) + 1);
     if (!names.includes(STATE_NAME)) return undefined;
-    return this.#use(STATE_NAME, async (file) => readExactly(file, 0, await file.size()));
+    try {
+      return await this.#use(STATE_NAME, async (file) => readExactly(file, 0, await file.size()));
+    } catch (cause) {
+      throw new WalError('WAL_IO', `${STATE_NAME} cannot be read: ${(cause as Error).message}`, { cause });
+    }
   }
 
   /** Writes what is to take the place of the state file. */
@@ -100,7 +105,8 @@ export class TopicFiles {
   async openRun(number: number): Promise<Run> {
     const name = `topics-run-${number}`;
     const file = await this.#fileManager.open(this.#pathOf(name), { access: 'read' }).catch((cause: unknown) => {
-      throw new WalError('WAL_CORRUPT', `${name} cannot be opened: ${(cause as Error).message}`, { cause });
+      const code = hasCode(cause, 'ENOENT') ? 'WAL_CORRUPT' : 'WAL_IO';
+      throw new WalError(code, `${name} cannot be opened: ${(cause as Error).message}`, { cause });
     });
     try {
       return await Run.open(number, name, file);
@@ -119,19 +125,19 @@ export class TopicFiles {
     const writer = new RunWriter(file, number, () => this.#assertMayWrite());
     try {
       for await (const part of parts) await writer.add(part);
-      if (writer.slices.length > 0) await writer.finish();
+      if (writer.index.slices.length > 0) await writer.finish();
     } catch (error) {
       await file.close().catch(() => undefined);
       await this.#remove(name).catch(() => undefined);
       throw error;
     }
-    if (writer.slices.length === 0) {
+    if (writer.index.slices.length === 0) {
       await file.close();
       await this.#remove(name);
       return undefined;
     }
     await this.#syncDirectory();
-    return new Run(number, name, writer.salt, file, writer.slices);
+    return new Run(number, name, writer.salt, file, writer.index.slices);
   }
 
   /** Removes a run that the state does not name any more. What cannot be removed is a leftover for the next opening. */
@@ -190,7 +196,7 @@ export class TopicFiles {
 /** Writes the records of a run, and its index behind them. */
 class RunWriter {
   readonly salt = randomInt(2 ** 32);
-  readonly slices: Slice[] = [];
+  readonly index = new IndexBuilder();
   readonly #file: FileHandle;
   readonly #assertMayWrite: () => void;
   #parts: Uint8Array[] = [];
@@ -204,23 +210,17 @@ class RunWriter {
   }
 
   async add({ topic, messages }: RunPart): Promise<void> {
-    const offset = this.#end;
-    let [count, firstId, lastId, firstTime, lastTime] = [0, 0, 0, Infinity, 0];
     for await (const { id, bytes } of messages) {
-      this.#push(encodeRecordHeader(id, bytes, this.salt, this.#end), bytes);
-      const time = timeOfMessage(bytes);
-      if (count++ === 0) firstId = id;
-      lastId = id;
-      firstTime = Math.min(firstTime, time);
-      lastTime = Math.max(lastTime, time);
+      const offset = this.#end;
+      this.#push(encodeRecordHeader(id, bytes, this.salt, offset), bytes);
+      const isInOrder = this.index.add(topic, id, bytes, offset);
+      assert(isInOrder, 'the messages of a run are sorted by topic, and then by id');
       if (this.#pending >= WRITE_BYTES) await this.#flush();
     }
-    if (count === 0) return;
-    this.slices.push({ topic, count, firstId, lastId, offset, bytes: this.#end - offset, firstTime, lastTime });
   }
 
   async finish(): Promise<void> {
-    this.#push(encodeIndex(this.slices, this.salt, this.#end));
+    this.#push(encodeIndex(this.index.slices, this.salt, this.#end));
     await this.#flush();
     await this.#file.sync();
   }

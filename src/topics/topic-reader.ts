@@ -1,9 +1,10 @@
 import { asBuffer } from '../base/bytes.js';
 import { hasCode } from '../base/errno.js';
-import type { EntryId, LogPosition, WriteAheadLog } from '../index.js';
+import { WalError, type EntryId, type LogPosition, type WriteAheadLog } from '../index.js';
 import type { RecentMessages } from './recent-messages.js';
 import type { Registry } from './registry.js';
-import type { RunPlace, StoredMessage } from './run.js';
+import type { Run, RunPlace, StoredMessage } from './run.js';
+import type { Slice } from './run-format.js';
 import type { TopicState } from './state.js';
 
 /** Where messages are read from. */
@@ -90,11 +91,25 @@ export class TopicReader {
       if (stored === undefined) return this.read();
       const { run, slice } = stored;
       const place = this.#place?.run === run ? this.#place : { run, offset: slice.offset };
-      const { messages, end } = await run.read(slice, place.offset, BLOCK_BYTES);
+      const { messages, end } = await this.#readSlice(run, slice, place.offset);
       this.#place = end < slice.offset + slice.bytes ? { run, offset: end } : undefined;
       const wanted = messages.filter(({ id }) => id > this.#after && id > this.#topic.floor);
       if (wanted.length > 0) return wanted;
       this.advance(messages[messages.length - 1].id);
+    }
+  }
+
+  /** As `run.read`; where that fails, says how to leave out what is damaged. */
+  async #readSlice(run: Run, slice: Slice, offset: number): ReturnType<Run['read']> {
+    try {
+      return await run.read(slice, offset, BLOCK_BYTES);
+    } catch (cause) {
+      if (!hasCode(cause, 'WAL_CORRUPT')) throw cause;
+      const which = `messages of ${JSON.stringify(this.#topic.name)} after ${this.#after} and up to ${slice.lastId}`;
+      const next = slice.lastId + 1;
+      const what = `truncateBefore(${next}), or seek(${next}) of a group, leaves them out`;
+      const { message, offset: at = 0 } = cause as WalError;
+      throw new WalError('WAL_CORRUPT', `${message}: ${which} cannot be read; ${what}`, { offset: at, cause });
     }
   }
 

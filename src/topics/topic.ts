@@ -97,7 +97,7 @@ export class Topic {
    */
   publish(data: ChunkData | readonly ChunkData[], options?: PublishOptions): Promise<EntryId> {
     const isPlain = options === undefined && (typeof data === 'string' || data instanceof Uint8Array);
-    if (!isPlain || this.#core.isFull(this.name)) return this.#publish(data, options ?? {});
+    if (!isPlain || this.#core.isFull(this.name)) return this.#publish(data, options === undefined ? {} : options);
     return this.#core.publish(this.name, data, undefined, this.#retain, undefined);
   }
 
@@ -150,7 +150,10 @@ export class Topic {
       const message = `id is ${id}, but the next message will have ${nextId} or more`;
       throw new TopicsError('TOPICS_OUT_OF_RANGE', message, { topic: this.name, id });
     }
-    if (id > 0) await this.#core.commits.append(encodeFloor(topic.number, id - 1), { durable: true });
+    if (id <= topic.floor + 1) return;
+    const wanted = this.#core.wantedUpTo(topic, id - 1);
+    await this.#core.commits.append(encodeFloor(topic.number, id - 1), { durable: true });
+    if (wanted !== undefined) this.#core.report('dropped', wanted);
   }
 
   /** What it retains; nothing if it does not exist yet. */
@@ -179,6 +182,9 @@ export class Topic {
     const topic = registry.topicNamed(this.name);
     const existing = topic && registry.groupNamed(topic, name);
     const settings = resolveSettings(options, existing?.settings ?? DEFAULT_SETTINGS);
+    if (settings.deadLetter === this.name) {
+      throw new RangeError(`deadLetter must be another topic than ${JSON.stringify(this.name)}`);
+    }
     if (settings.maxAttempts > 0 && settings.deadLetter === '') assertName('topic', `${this.name}.dead`);
     if (existing !== undefined) {
       await this.#change(existing, settings);

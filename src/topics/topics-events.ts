@@ -15,6 +15,9 @@ export interface TopicsEvents {
   }];
   /** A lease has ended without an acknowledgement: the message is handed out again. */
   leaseExpired: [{ topic: string; group: string; id: EntryId; attempt: number }];
-  /** A limit of the topic's retention drops its messages `from` to `to`, which `groups` have not all acknowledged. */
+  /**
+   * A limit of the topic's retention, or `truncateBefore`, drops its messages `from` to `to`, which `groups` have not
+   * all acknowledged.
+   */
   dropped: [{ topic: string; from: EntryId; to: EntryId; groups: readonly string[] }];
 }

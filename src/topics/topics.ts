@@ -131,7 +131,7 @@ export class Topics extends EventEmitter<TopicsEvents> implements AsyncDisposabl
    */
   topic(name: string, retain?: Retention): Topic {
     assertName('topic', name);
-    const resolved = retain && resolveRetention(retain);
+    const resolved = retain === undefined ? undefined : resolveRetention(retain);
     const existing = this.#core.registry.topicNamed(name);
     if (existing !== undefined && resolved !== undefined && !isSameRetention(existing.retain, resolved)) {
       existing.retain = resolved;
@@ -202,6 +202,9 @@ export class Topics extends EventEmitter<TopicsEvents> implements AsyncDisposabl
         if (!(message instanceof Message)) throw new TypeError(`ack must have messages, not ${show(message)}`);
         const delivery = deliveryOf(message);
         if (delivery === undefined) throw new TypeError('a message that was only read has no lease');
+        if (!this.#core.hasDelivery(delivery)) {
+          throw new TypeError(`message ${message.id} was handed out by other topics`);
+        }
         begun.push(delivery.beginAck(message));
       }
       return begun;
@@ -262,7 +265,7 @@ function resolveOptions(options: TopicsOptions): ResolvedOptions {
   if ('versionInfo' in options) throw new TypeError('there is no option "versionInfo"');
   const { retain, keepSegments, ...walOptions } = options;
   return {
-    retain: resolveRetention(retain ?? {}),
+    retain: resolveRetention(retain === undefined ? {} : retain),
     keepSegments: keepSegments === undefined ? DEFAULT_KEEP_SEGMENTS : integer('keepSegments', keepSegments, 0, 1000),
     walOptions,
     fileManager: options.fileManager ?? new NodeFileManager(),

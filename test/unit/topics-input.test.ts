@@ -1,8 +1,8 @@
 /** What topics are told that makes no sense. */
 import assert from 'node:assert/strict';
-import { WriteAheadLog, LogVoid } from '../../src/index.js';
+import { LogVoid, MemoryFileManager, WriteAheadLog } from '../../src/index.js';
 import { Group, Message, Topic, Topics, TopicsError } from '../../src/topics/index.js';
-import { forEachFileManager, inMemory } from '../tools/helpers.js';
+import { forEachFileManager, inMemory, Storage } from '../tools/helpers.js';
 import { contents, drain, openTopics, textOf } from '../tools/topics-tools.js';
 
 const LONG = 'x'.repeat(256);
@@ -175,4 +175,40 @@ inMemory('a class that comes from another can be constructed', async () => {
   for (const Class of [Group, Message, Topic, Topics] as unknown as (new () => object)[]) {
     assert.throws(() => new Class(), /cannot be constructed/);
   }
+});
+
+inMemory('a message of other topics is acknowledged in these, where it is another', async (storage) => {
+  const [topics, others] = [await openTopics(storage), await openTopics(new Storage(new MemoryFileManager(), '/other'))];
+  const messages: Message[] = [];
+  for (const each of [topics, others]) {
+    const group = await each.topic('t').group('g');
+    await each.topic('t').publish('x');
+    messages.push(...await group.take({ max: 1 }));
+  }
+  await assert.rejects(topics.commit({ ack: messages }), { name: 'TypeError', message: /was handed out by other topics/ });
+  await assert.rejects(topics.commit({ ack: [messages[0], messages[0]] }), { code: 'TOPICS_ALREADY_ACKNOWLEDGED' });
+  for (const message of messages) await message.ack();
+  await topics.close();
+  await others.close();
+});
+
+inMemory('null passes for an option that was left out', async (storage) => {
+  const none = null as never;
+  await assert.rejects(openTopics(storage, { retain: none }), TypeError);
+  const topics = await openTopics(storage);
+  assert.throws(() => topics.topic('t', none), TypeError);
+  assert.throws(() => topics.topic('t').read(none), TypeError);
+  await assert.rejects(topics.topic('t').publish('x', none), TypeError);
+  await assert.rejects(topics.topic('t').group('g', none), TypeError);
+  await assert.rejects(topics.commit({ publish: none }), TypeError);
+  await assert.rejects(topics.commit({ ack: none }), TypeError);
+  await topics.close();
+});
+
+inMemory('a message that fails too often comes back in its own topic, as a new one without end', async (storage) => {
+  const topics = await openTopics(storage);
+  const message = /deadLetter must be another topic than "t"/;
+  await assert.rejects(topics.topic('t').group('g', { maxAttempts: 1, deadLetter: 't' }), { name: 'RangeError', message });
+  assert.deepEqual([...topics.names()], []);
+  await topics.close();
 });

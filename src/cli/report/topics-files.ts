@@ -69,6 +69,8 @@ async function readAll(files: TopicFiles, state: Buffer | undefined, goneId: Ent
     try {
       const run = await files.openRun(number);
       runs.push(infoOf(run));
+      const message = `the index of ${run.name} is damaged`;
+      if (run.isReindexed) damage.push({ message, lost: 'no message is lost: the next opening makes it again' });
       damage.push(...await damageIn(run, registry));
       await run.close();
     } catch (error) {
