@@ -7,6 +7,15 @@ export interface CommitWaiter {
   failed(error: unknown): void;
 }
 
+/** What a flush completes at some moment, to go back to. */
+export interface CommitsSavepoint {
+  entryCount: number;
+  end: number;
+  id: EntryId;
+  waiterCount: number;
+  durableCount: number;
+}
+
 /** The entries that one flush completes. */
 export class Commits {
   /** How many they are. */
@@ -39,12 +48,41 @@ export class Commits {
     return this.waiters.length > this.durableCount;
   }
 
-  /** Tells the waiters from index `from` on, up to index `to`. */
+  /**
+   * Tells the waiters from index `from` on, up to index `to`. An exception in one is that one's failure, and is thrown
+   * when all the others have been told.
+   */
   acknowledge(from = 0, to = this.waiters.length): void {
-    for (let i = from; i < to; i++) this.waiters[i].committed();
+    let thrown: { readonly error: unknown } | undefined;
+    for (let i = from; i < to; i++) {
+      try {
+        this.waiters[i].committed();
+      } catch (error) {
+        thrown ??= { error };
+        this.waiters[i].failed(error);
+      }
+    }
+    if (thrown !== undefined) throw thrown.error;
   }
 
   reject(error: unknown): void {
     for (const waiter of this.waiters) waiter.failed(error);
+  }
+
+  save(saved: CommitsSavepoint): void {
+    saved.entryCount = this.entryCount;
+    saved.end = this.end;
+    saved.id = this.id;
+    saved.waiterCount = this.waiters.length;
+    saved.durableCount = this.durableCount;
+  }
+
+  /** Forgets the entries that were completed after `saved`. */
+  rewind(saved: CommitsSavepoint): void {
+    this.entryCount = saved.entryCount;
+    this.end = saved.end;
+    this.id = saved.id;
+    this.waiters.length = saved.waiterCount;
+    this.durableCount = saved.durableCount;
   }
 }

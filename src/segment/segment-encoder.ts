@@ -5,7 +5,7 @@ import type { ChunkRecord } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
 import * as format from '../format/segment-format.js';
 import type { BlockPool } from './block-pool.js';
-import { Commits, type CommitWaiter } from './commits.js';
+import { Commits, type CommitsSavepoint, type CommitWaiter } from './commits.js';
 import { EncodedBytes, type TakenBytes } from './encoded-bytes.js';
 import type { Segment } from './segment.js';
 
@@ -49,6 +49,8 @@ interface Savepoint {
   patch: Patch | undefined;
   /** How many flushes had been taken: if it has changed since, some of the entry may be on the disk. */
   taken: number;
+  lastId: number;
+  readonly commits: CommitsSavepoint;
 }
 
 /**
@@ -75,7 +77,8 @@ export class SegmentEncoder {
   #entryChain = 0;
   /** One object for every entry: most of them never need it. */
   readonly #saved: Savepoint = {
-    offset: 0, chain: 0, blockCount: 0, used: 0, markDue: false, patch: undefined, taken: 0,
+    offset: 0, chain: 0, blockCount: 0, used: 0, markDue: false, patch: undefined, taken: 0, lastId: 0,
+    commits: { entryCount: 0, end: 0, id: 0, waiterCount: 0, durableCount: 0 },
   };
   #chunk: OpenChunk | undefined;
 
@@ -139,6 +142,8 @@ export class SegmentEncoder {
     saved.markDue = this.#markDue;
     saved.patch = this.#patch;
     saved.taken = this.#flushesTaken;
+    saved.lastId = this.segment.lastId;
+    this.#commits.save(saved.commits);
   }
 
   /** Writes an entry of one chunk, as most entries are, copying `data`. */
@@ -264,6 +269,14 @@ export class SegmentEncoder {
     return this.#flushesTaken !== this.#saved.taken;
   }
 
+  /** The entry does not count, even if it was ended: an exception may have come after that. */
+  uncommit(): void {
+    const { commits: saved } = this.#saved;
+    // All that counted when it began has been taken.
+    const now = this.hasTakenSinceSave ? { ...saved, entryCount: 0, waiterCount: 0, durableCount: 0 } : saved;
+    this.#commits.rewind(now);
+  }
+
   /**
    * Forgets the entry, back to where it began. No flush of this encoder may be in flight if `hasTakenSinceSave`:
    * what it wrote is overwritten by the next entry, and cannot be read as one, for it never had an end.
@@ -271,11 +284,12 @@ export class SegmentEncoder {
   rewind(): void {
     const saved = this.#saved;
     const taken = this.hasTakenSinceSave;
+    this.uncommit();
     this.#bytes.rewind(taken ? 0 : saved.blockCount, taken ? 0 : saved.used);
     this.#chunk = undefined;
     this.#patch = taken ? undefined : saved.patch;
     this.#joined = 0;
-    this.segment.rewind(saved.offset);
+    this.segment.rewind(saved.offset, saved.lastId);
     this.chain = saved.chain;
     if (taken) this.#flushOffset = saved.offset;
     this.#markDue = taken || saved.markDue;

@@ -126,10 +126,11 @@ export abstract class SegmentLife {
     this.#end += length;
   }
 
-  /** The bytes from `offset` on are forgotten, those of an entry that is rolled back. */
-  rewind(offset: number): void {
+  /** The bytes from `offset` on are forgotten, those of an entry that is rolled back: its last entry is `lastId`. */
+  rewind(offset: number, lastId: EntryId): void {
     assert(this.#phase === 'active' && offset >= this.#durableEnd, 'what is durable is not rolled back');
     this.#end = offset;
+    this.#lastId = lastId;
   }
 
   /** The entry with this id has been completed. */

@@ -40,6 +40,8 @@ export class FaultyFileManager implements FileManager {
   compromise: (cause: Error) => void = () => undefined;
   /** Whether the lock says that it can be relied on. */
   isHeld = true;
+  /** What throws on the calling thread, as code that does not keep to its contract may. */
+  throws: 'sync' | 'isHeld' | undefined;
   /** Takes the lock although another owner has it, of which nothing is known. */
   takesOver = false;
   /** How often the log has said that its previous owner can do no harm any more. */
@@ -49,6 +51,10 @@ export class FaultyFileManager implements FileManager {
 
   constructor(inner: FileManager) {
     this.#inner = inner;
+  }
+
+  throwIf(what: FaultyFileManager['throws']): void {
+    if (this.throws === what) throw new TypeError(`${what} throws`);
   }
 
   createDirectory(directory: string): Promise<void> {
@@ -89,7 +95,10 @@ export class FaultyFileManager implements FileManager {
       const lock = this.takesOver ? undefined : await this.#inner.lock(directory, onCompromised);
       return {
         release: () => this.run({ operation: 'release', name: directory }, async () => lock?.release()),
-        isHeld: () => this.isHeld,
+        isHeld: () => {
+          this.throwIf('isHeld');
+          return this.isHeld;
+        },
         previousOwnerMayRun: this.takesOver,
         forgetPreviousOwner: async () => void this.forgotten++,
       };
@@ -172,6 +181,7 @@ class FaultyFileHandle implements FileHandle {
   }
 
   sync(): Promise<void> {
+    this.#manager.throwIf('sync');
     return this.#manager.run({ operation: 'sync', name: this.name }, () => this.#inner.sync());
   }
 

@@ -68,7 +68,9 @@ export class Lifecycle {
    * depends on a heartbeat can be lost without anybody having noticed, and then the log fails here.
    */
   mayWrite(): boolean {
-    if (this.#lock?.isHeld?.() === false) this.fail(new Error('the lock on its directory has been lost'));
+    this.guard(() => {
+      if (this.#lock?.isHeld?.() === false) throw new Error('the lock on its directory has been lost');
+    });
     return this.#failure === undefined && this.#phase !== 'closed';
   }
 
@@ -90,7 +92,25 @@ export class Lifecycle {
       'WAL_FAILED', `the log has failed and must be recovered before it is used again: ${reason}`, { cause },
     );
     this.#failure = error;
-    for (const listener of this.#listeners) listener(error);
+    for (const listener of this.#listeners) {
+      try {
+        listener(error);
+      } catch {
+        // The others must hear of the failure, too, and the first one is the one that counts.
+      }
+    }
+  }
+
+  /**
+   * Takes a step that other callers' entries depend on. An exception in it, for want of memory or for a fault of the
+   * log's own, has left it half done, and nothing can be built on that: the log fails, and everyone who waits is told.
+   */
+  guard(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.fail(error);
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 import { deferred, type Deferred } from '../../base/async.js';
 import type { Commits } from '../../segment/commits.js';
+import type { Lifecycle } from '../directory/lifecycle.js';
 
 /** So many commits are acknowledged in one turn of the event loop. What their callers do then belongs to that turn. */
 const PER_TURN = 4096;
@@ -9,6 +10,7 @@ const PER_TURN = 4096;
  * was asked for at the same moment, but acknowledging them in one turn would hold the event loop.
  */
 export class Acknowledgements {
+  readonly #lifecycle: Lifecycle;
   readonly #onDone: () => void;
   /** Those that wait for a later turn, by flush. */
   readonly #waiting: Commits[] = [];
@@ -17,7 +19,8 @@ export class Acknowledgements {
   #idle: Deferred<void> | undefined;
 
   /** `onDone` is called when commits that had to wait for a later turn have all been acknowledged. */
-  constructor(onDone: () => void) {
+  constructor(lifecycle: Lifecycle, onDone: () => void) {
+    this.#lifecycle = lifecycle;
     this.#onDone = onDone;
   }
 
@@ -35,7 +38,7 @@ export class Acknowledgements {
   /** Acknowledges `commits`, after those before them: in this turn if they are not too many. */
   add(commits: Commits): void {
     if (this.isIdle && commits.waiters.length <= PER_TURN) {
-      commits.acknowledge();
+      this.#lifecycle.guard(() => commits.acknowledge());
       return;
     }
     this.#waiting.push(commits);
@@ -48,7 +51,7 @@ export class Acknowledgements {
       const from = this.#told;
       const to = Math.min(from + left, commits.waiters.length);
       this.#told = to;
-      commits.acknowledge(from, to);
+      this.#lifecycle.guard(() => commits.acknowledge(from, to));
       left -= to - from;
       if (to < commits.waiters.length) break;
       this.#told = 0;

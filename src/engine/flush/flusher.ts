@@ -54,7 +54,7 @@ export class Flusher {
     this.#events = events;
     this.#options = options;
     this.stats = new FlushStats(environment);
-    this.#acknowledgements = new Acknowledgements(() => events.onFlushed());
+    this.#acknowledgements = new Acknowledgements(lifecycle, () => events.onFlushed());
     this.#writer = new FlushWriter(directory, options.blockingFlush);
     this.#timer = new SyncTimer(environment, options, () => this.#wantSync());
     lifecycle.onFailed((error) => this.#stop(error));
@@ -84,10 +84,14 @@ export class Flusher {
 
   /** Asks for a flush of what the waiters in the encoders wait for. All requests of one moment share it. */
   request(): void {
-    // Those who sync, or read what is not durable yet, are no commits.
-    if (this.#encoders[this.#encoders.length - 1]?.hasWaiters) this.stats.requested();
-    if (this.#lifecycle.failure !== undefined) this.#rejectCommits(this.#lifecycle.failure);
-    else if (this.#flight === undefined && !this.#scheduled) this.#schedule();
+    try {
+      // Those who sync, or read what is not durable yet, are no commits.
+      if (this.#encoders[this.#encoders.length - 1]?.hasWaiters) this.stats.requested();
+      if (this.#lifecycle.failure !== undefined) this.#rejectCommits(this.#lifecycle.failure);
+      else if (this.#flight === undefined && !this.#scheduled) this.#schedule();
+    } catch (error) {
+      this.#lifecycle.fail(error);
+    }
   }
 
   /** Asks for a flush of everything encoded so far, entries still open included. */
@@ -176,7 +180,9 @@ export class Flusher {
     else process.nextTick(this.#start);
   }
 
-  readonly #start = (): void => {
+  readonly #start = (): void => this.#lifecycle.guard(this.#startNext);
+
+  readonly #startNext = (): void => {
     this.#scheduled = false;
     if (this.#flight !== undefined || !this.#lifecycle.mayWrite()) return;
     const encoder = this.#nextEncoder();
@@ -228,7 +234,7 @@ export class Flusher {
         this.#flight = undefined;
         // The log may have failed meanwhile: its waiters have been rejected, and an acknowledgement now would
         // contradict what they were told.
-        if (this.#lifecycle.mayWrite()) land();
+        if (this.#lifecycle.mayWrite()) this.#lifecycle.guard(land);
       },
       (error: unknown) => {
         this.#flight = undefined;
@@ -253,9 +259,7 @@ export class Flusher {
 
   #complete(flush: Flush, isDurable: boolean): void {
     const { encoder, commits } = flush;
-    this.#inFlight = undefined;
     encoder.recycle(flush);
-    if (this.pendingBytes === 0) this.#spilling = false;
     if (isDurable) {
       this.#syncWanted = false;
       this.#synced({ segment: encoder.segment, committedEnd: commits.end, committedId: commits.id });
@@ -263,7 +267,11 @@ export class Flusher {
       this.#writer.written(flush);
       this.#timer.start();
     }
+    // Until they have been acknowledged, a failure rejects its commits.
     this.#acknowledgements.add(commits);
+    // One that is acknowledged may have begun the next flush.
+    if (this.#inFlight === flush) this.#inFlight = undefined;
+    if (this.pendingBytes === 0) this.#spilling = false;
     this.#settled();
   }
 

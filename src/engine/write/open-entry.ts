@@ -194,6 +194,12 @@ export class OpenEntry implements CommitWaiter {
     this.#waiter?.failed(error);
   }
 
+  /** Its beginning failed: nothing is written to it, and the slot is not its own any more. */
+  revoke(): void {
+    this.#state = 'rolled back';
+    this.#rollback = Promise.resolve();
+  }
+
   /** Forgets the entry at its caller's wish. Resolves when the slot is free again. */
   rollback(): Promise<void> {
     assert(this.#state !== 'committed', 'an entry that has been committed is not rolled back');
@@ -209,8 +215,9 @@ export class OpenEntry implements CommitWaiter {
   }
 
   async #discard(): Promise<void> {
-    const { flusher, freeSlot } = this.#parts;
+    const { flusher, freeSlot, lifecycle } = this.#parts;
     const encoder = this.#encoder;
+    lifecycle.guard(() => encoder.uncommit());
     if (encoder.hasTakenSinceSave) {
       try {
         // What is in flight may be part of the entry. If the slot were free now, the next entry's bytes could reach
@@ -221,11 +228,17 @@ export class OpenEntry implements CommitWaiter {
       }
     }
     // A failure or another caller's flush may have come meanwhile, but no other entry: the slot is still taken.
+    lifecycle.guard(() => this.#forget());
+    freeSlot();
+  }
+
+  #forget(): void {
+    const encoder = this.#encoder;
     encoder.rewind();
     const { segment, savedOffset: offset } = encoder;
     const details = { segmentId: segment.segmentId, offset };
-    flusher.forget(segment, offset, new WalError('WAL_POSITION_GONE', `entry ${this.#id} was rolled back`, details));
-    freeSlot();
+    const error = new WalError('WAL_POSITION_GONE', `entry ${this.#id} was rolled back`, details);
+    this.#parts.flusher.forget(segment, offset, error);
   }
 
   /** Memory can be detached or shrink while a writer waits between two pieces of it. */

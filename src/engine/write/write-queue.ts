@@ -209,13 +209,14 @@ export class WriteQueue implements WriteSlot {
   }
 
   /** Starts requests in line while there is room. Call this whenever room may have been freed. */
-  readonly pump = (): void => {
+  readonly pump = (): void => this.#lifecycle.guard(this.#writeNext);
+
+  readonly #writeNext = (): void => {
     if (!this.#isFree || this.#isResting || this.#isFinished || this.#lifecycle.failure !== undefined) return;
     this.#rotation.changeIfFull();
     let turn: TurnBudget | undefined;
     for (let request = this.#line.first; request !== undefined && this.#isFree; request = this.#line.first) {
       if (!this.#hasRoom(request.length)) break;
-      this.#line.shift();
       this.#write(request, true);
       turn ??= new TurnBudget();
       if (turn.spend(request.length) && this.waiting > 0) return this.#rest(turn);
@@ -225,6 +226,10 @@ export class WriteQueue implements WriteSlot {
 
   /** Refuses requests in line that need the next segment, which could not be had. */
   successorFailed(error: WalError): void {
+    this.#lifecycle.guard(() => this.#refuseThatDoNotFit(error));
+  }
+
+  #refuseThatDoNotFit(error: WalError): void {
     for (let request = this.#line.first; request !== undefined && this.#isFree; request = this.#line.first) {
       if (this.#rotation.fits(request.length)) break;
       this.#line.shift();
@@ -278,15 +283,38 @@ export class WriteQueue implements WriteSlot {
 
   #submit(request: Request): void {
     const { refusal } = this.#lifecycle;
-    if (refusal !== undefined) request.refuse(refusal);
-    else if (this.#isFree && this.waiting === 0 && this.#hasRoom(request.length)) {
-      this.#write(request, false);
-      if (this.waiting > 0) this.pump();
-    } else this.#line.push(request);
+    if (refusal !== undefined) {
+      request.refuse(refusal);
+      return;
+    }
+    try {
+      if (!this.#isFree || this.waiting > 0 || !this.#hasRoom(request.length)) {
+        this.#line.push(request);
+        return;
+      }
+    } catch (error) {
+      this.#failOn(request, error);
+      return;
+    }
+    this.#write(request, false);
+    if (this.waiting > 0) this.pump();
   }
 
-  /** Carries out a request. This is the only place where one is encoded: what it throws affects no other. */
+  /** Carries out a request, the first in line if it has waited. Whatever is thrown, its caller hears. */
   #write(request: Request, hasWaited: boolean): void {
+    try {
+      if (hasWaited) this.#line.shift();
+      this.#encode(request, hasWaited);
+      if (!this.#isFree) return;
+      this.#flusher.request();
+      this.#rotation.changeIfFull();
+    } catch (error) {
+      this.#failOn(request, error);
+    }
+  }
+
+  /** This is the only place where a request is encoded: what it throws affects no other. */
+  #encode(request: Request, hasWaited: boolean): void {
     assert(this.#isFree, 'the write slot is free');
     const rotation = this.#rotation;
     const { encoder, nextId } = rotation;
@@ -295,14 +323,20 @@ export class WriteQueue implements WriteSlot {
     try {
       request.writeTo(rotation, hasWaited);
     } catch (error) {
+      this.#open?.revoke();
+      this.#open = undefined;
       encoder.rewind();
       rotation.nextId = nextId;
       request.refuse(error);
+    } finally {
+      this.#isWriting = false;
     }
-    this.#isWriting = false;
-    if (!this.#isFree) return;
-    this.#flusher.request();
-    rotation.changeIfFull();
+  }
+
+  /** Something else than `request` itself threw while it was carried out. It is not in line any more. */
+  #failOn(request: Request, error: unknown): void {
+    this.#lifecycle.fail(error);
+    request.refuse(this.#lifecycle.failure ?? error);
   }
 
   #hasRoom(length: number): boolean {

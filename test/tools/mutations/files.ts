@@ -103,7 +103,7 @@ export const FILES: readonly Mutation[] = [
   {
     name: 'a flush is acknowledged although the lock was lost while it was written',
     file: 'engine/flush/flusher.ts',
-    find: 'if (this.#lifecycle.mayWrite()) land();',
+    find: 'if (this.#lifecycle.mayWrite()) this.#lifecycle.guard(land);',
     replace: 'if (this.#lifecycle.failure === undefined) land();',
     caughtBy: named('matrix/fault-matrix-takeover', 'row 41: an entry is acknowledged although another owner may have come while it was written'),
   },
