@@ -11,3 +11,8 @@ export { fetchStore } from './fetch-store.js';
 export type { SignedFetch, SignedFetchOptions, SignedFetchResponse } from './fetch-store.js';
 export { s3Store } from './s3-store.js';
 export type { S3ClientLike, S3Commands } from './s3-store.js';
+export { Archive } from './archive.js';
+export type { ArchiveEvents } from './archive-events.js';
+export type { ArchiveOptions } from './archive-options.js';
+export type { ArchiveStats } from './archive-stats.js';
+export type { RequestFailure } from './slot-store.js';

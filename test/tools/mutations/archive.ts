@@ -4,6 +4,10 @@ function explored(when: string): NamedTest {
   return named('unit/archive-protocol', `two writers confirm one entry, or one that is not in a restore, ${when}`);
 }
 
+function written(test: string): NamedTest {
+  return named('unit/archive', test);
+}
+
 const SHORTENED = explored('while one takes over and the other shortens the archive');
 const LOST = explored('while an answer is lost');
 
@@ -79,5 +83,105 @@ export const ARCHIVE: readonly Mutation[] = [
     find: 'appendIndex(begin, index) {',
     replace: 'async appendIndex(begin, index) { await this.deleteBefore(begin, new Set());',
     caughtBy: SHORTENED,
+  },
+  {
+    name: 'an entry is confirmed before its slot is stored',
+    file: 'archive/archive.ts',
+    find: 'await slots.append(entries);',
+    replace: 'void slots.append(entries);',
+    caughtBy: written('an entry is confirmed before it is in the store, or never'),
+  },
+  {
+    name: 'a request that is never answered is waited for',
+    file: 'archive/slot-store.ts',
+    find: 'if (timeoutMs === undefined) return request(signal);',
+    replace: 'return request(signal);',
+    caughtBy: written('a request that is never answered stops shipping, or is sent again with other bytes'),
+  },
+  {
+    name: 'a slot ends wherever its entries are as many as it holds',
+    file: 'archive/shipment.ts',
+    find: 'this.#endsBatch = entry.endsBatch;',
+    replace: 'this.#endsBatch = true;',
+    caughtBy: written('a batch is cut into two slots'),
+  },
+  {
+    name: 'a slot is stored before the parts that it names',
+    file: 'archive/part-writer.ts',
+    find: 'this.parts.push(await storePart(this.#at, this.#nextKey(), body));',
+    replace: 'const key = this.#nextKey(); void storePart(this.#at, key, body); ' +
+      "this.parts.push({ key: this.parts.length > 0 ? key : key + '?', length: body.length, hash: '' });",
+    caughtBy: written('an entry that is too large for memory is not archived as it is'),
+  },
+  {
+    name: 'a store is not tried out before it is relied on',
+    file: 'archive/archive.ts',
+    find: 'await probe(at, writer);',
+    replace: '',
+    caughtBy: written('a store that overwrites what it is to create only once is taken for a safe one'),
+  },
+  {
+    name: 'an archive is taken over before it is known whose it is',
+    file: 'archive/taking-over.ts',
+    find: 'assertSameLog(last, by.logId);',
+    replace: '',
+    caughtBy: written('an archive is taken over by another log, or its writer is fenced by the attempt'),
+  },
+  {
+    name: "the archive's last entry is not compared with the log's",
+    file: 'archive/taking-over.ts',
+    find: 'await assertSameEntry(last, log);',
+    replace: '',
+    caughtBy: written('an archive is taken over by a log that has other entries, or its writer is fenced by the attempt'),
+  },
+  {
+    name: 'a log that lacks entries of the archive gives out their ids again',
+    file: 'archive/taking-over.ts',
+    find: 'assertNotAhead(last, log);',
+    replace: '',
+    also: [{ file: 'archive/taking-over.ts', find: 'await assertSameEntry(last, log);', replace: '' }],
+    caughtBy: written('an archive is taken over by a log that is older than the archive, or its writer is fenced by the attempt'),
+  },
+  {
+    name: 'the log keeps nothing for its archive',
+    file: 'archive/taking-over.ts',
+    find: 'return { slots, hold };',
+    replace: 'await hold.release(); return { slots, hold };',
+    caughtBy: written('a commit waits for the store, or its segment is freed before it is archived'),
+  },
+  {
+    name: 'entries that the log no longer has are passed over',
+    file: 'archive/shipper.ts',
+    find: 'this.#failure = { error };',
+    replace: 'this.#entries = this.#parts.log.entries({ follow: true, signal: this.#finishing.signal });',
+    caughtBy: written('a log fills the disk for an archive that does not get on, or its gap is not reported'),
+  },
+  {
+    name: 'what is not archived yet is forgotten when the archive is closed',
+    file: 'archive/archive.ts',
+    find: 'this.#shipper.finish();',
+    replace: 'this.#shipper.stop();',
+    caughtBy: written('a closing archive forgets what is durable already, or waits for ever for the store'),
+  },
+  {
+    name: 'an archive goes on where its hold does',
+    file: 'archive/archive.ts',
+    find: 'nextKey, store }, this.#archivedId);',
+    replace: 'nextKey, store }, hold.from);',
+    caughtBy: written('an archive goes on somewhere else than where it ends'),
+  },
+  {
+    name: 'a slot is sent as soon as there is an entry for it',
+    file: 'archive/shipper.ts',
+    find: 'this.#lastSentAt + this.#parts.everyMs',
+    replace: '0',
+    caughtBy: written('entries are sent more often than every `everyMs`, or not after it'),
+  },
+  {
+    name: 'a truncation of what is archived is not told from a gap',
+    file: 'archive/archive.ts',
+    find: "cause.code !== 'WAL_POSITION_GONE') return cause;",
+    replace: "cause.code !== 'WAL_POSITION_GONE') return cause; return cause;",
+    caughtBy: written('an archive goes on after the log has been truncated below what it has'),
   },
 ];

@@ -1,0 +1,295 @@
+import { EventEmitter } from 'node:events';
+import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
+import { assertInternal } from '../base/assert.js';
+import { show } from '../base/bytes.js';
+import { systemEnvironment, type Environment } from '../base/environment.js';
+import { keepAliveUntil } from '../base/keep-alive.js';
+import { Waiters } from '../base/waiters.js';
+import { WalError, WriteAheadLog } from '../index.js';
+import type { EntryId, WalEvents } from '../index.js';
+import type { ArchiveEvents } from './archive-events.js';
+import { resolveArchiveOptions, type ArchiveOptions, type ResolvedArchiveOptions } from './archive-options.js';
+import { bytesAfter, LagClock, type ArchiveStats } from './archive-stats.js';
+import { ArchiveError } from './errors.js';
+import { HoldKeeper } from './hold-keeper.js';
+import type { ObjectStore } from './object-store.js';
+import { PartKeys } from './part-writer.js';
+import { probe } from './probe.js';
+import type { Shipment } from './shipment.js';
+import { Shipper } from './shipper.js';
+import type { RequestFailure, SlotStore } from './slot-store.js';
+import { holdName, takeOver, type Takeover } from './taking-over.js';
+
+/** What an archive takes from outside besides the log and the store. */
+export interface ArchiveEnvironment extends Environment {
+  /** Milliseconds since 1970. */
+  date(): number;
+}
+
+const SYSTEM: ArchiveEnvironment = { ...systemEnvironment, date: () => Date.now() };
+
+/** How often a request is sent while the archive is opened. */
+const OPENING_ATTEMPTS = 5;
+
+/** The requests of an archive, as they are made at the moment. */
+type Requests = { -readonly [Name in keyof SlotStore]: SlotStore[Name] };
+
+/** What an archive is made of. */
+interface ArchiveParts extends Takeover {
+  readonly log: WriteAheadLog;
+  readonly at: Requests;
+  readonly ending: AbortController;
+  readonly options: ResolvedArchiveOptions;
+  readonly environment: ArchiveEnvironment;
+  readonly keys: PartKeys;
+}
+
+/**
+ * Ships the entries of a log to an object store, in which they survive the machine. While it is open no other archive
+ * of this prefix confirms anything; one that is opened later takes it over, and fences this one.
+ *
+ * @example
+ * const store = directoryStore('another-disk', options.fileManager);
+ * const archive = await Archive.open(log, store, { prefix: 'orders', everyMs: 0 });
+ * const { id } = await log.append('hello');
+ * await archive.archived(id); // now it survives the machine
+ * console.log(archive.epoch, archive.archivedId, archive.stats().lagEntries); // 1 1 0
+ * await archive.close();
+ */
+export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposable {
+  readonly #parts: ArchiveParts;
+  readonly #shipper: Shipper;
+  readonly #shipping: Promise<void>;
+  readonly #holdKeeper: HoldKeeper;
+  readonly #waiters = new Waiters<EntryId>();
+  readonly #lag = new LagClock();
+  readonly #latency: RecordableHistogram = createHistogram();
+  #objects = 0;
+  #archivedId: EntryId;
+  #lastError: unknown;
+  /** Why nothing more is archived. */
+  #end: Error | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(parts: ArchiveParts) {
+    super();
+    assertInternal(typeof parts === 'object' && 'slots' in parts, 'Archive', 'Archive.open()');
+    this.#parts = parts;
+    const { log, slots, at, keys, options, environment, hold } = parts;
+    this.#archivedId = slots.lastId;
+    at.onFailure = (failure) => this.#requestFailed(failure);
+    delete at.attempts;
+    this.#holdKeeper = new HoldKeeper(log, hold, environment);
+    const store = async (shipment: Shipment): Promise<void> => {
+      try {
+        await this.#store(shipment);
+      } catch (error) {
+        // The shipper is waiting for entries: it would notice with the next one.
+        this.#fail(error as Error, true);
+        throw error;
+      }
+    };
+    const nextKey = (): string => keys.next('runs');
+    this.#shipper = new Shipper({ ...options, log, at, environment, nextKey, store }, this.#archivedId);
+    log.on('holdBroken', this.#onHoldBroken);
+    this.#shipping = this.#shipper.run().then(
+      () => this.#fail(new WalError('WAL_CLOSED', 'the log has been shut down'), false),
+      (error: unknown) => this.#fail(error as Error, true),
+    );
+  }
+
+  /**
+   * Takes over the archive at `options.prefix`, or begins it with the oldest entry that the log still has, and ships
+   * the log's durable entries from there on. Nothing is taken over if it rejects, except after a lost connection.
+   *
+   * Rejects with `ARCHIVE_UNSAFE_STORE`; with `ARCHIVE_GAP` if the log no longer has the entry that the archive needs
+   * next, with `ARCHIVE_AHEAD` if the archive has entries that the log has not, and with `ARCHIVE_DIVERGED` if it has
+   * others; with the store's error if it does not answer after some attempts; or as `log.hold` does. A TypeError or
+   * RangeError for bad arguments.
+   */
+  static open(log: WriteAheadLog, store: ObjectStore, options: ArchiveOptions): Promise<Archive> {
+    return Archive.openWith(SYSTEM, log, store, options);
+  }
+
+  /** @internal `open` with the clock and the randomness of `environment`. */
+  static async openWith(
+    environment: ArchiveEnvironment, log: WriteAheadLog, store: ObjectStore, options: ArchiveOptions,
+  ): Promise<Archive> {
+    if (!(log instanceof WriteAheadLog)) throw new TypeError(`log must be a WriteAheadLog, not ${show(log)}`);
+    assertStore(store);
+    const resolved = resolveArchiveOptions(options);
+    const { prefix, timeoutMs, holdBytes } = resolved;
+    const ending = new AbortController();
+    const { signal } = ending;
+    const at: Requests = { store, prefix, timeoutMs, timers: environment, signal, attempts: OPENING_ATTEMPTS };
+    const writer = randomName(environment);
+    const open = async (): Promise<Archive> => {
+      const logId = await log.identity();
+      await probe(at, writer);
+      const taken = await takeOver(log, at, { logId, writer, now: () => environment.date() }, holdBytes);
+      const keys = new PartKeys(taken.slots.epoch, writer);
+      return new Archive({ ...taken, log, at, ending, options: resolved, environment, keys });
+    };
+    return keepAliveUntil(open());
+  }
+
+  /** How often the archive has been taken over, this time included. */
+  get epoch(): number {
+    return this.#parts.slots.epoch;
+  }
+
+  /** The last entry that is in the archive. */
+  get archivedId(): EntryId {
+    return this.#archivedId;
+  }
+
+  /**
+   * Resolves when the entry `id`, and all before it, are in the archive: whatever happens to this machine then, every
+   * restore has them. `id` may belong to an entry that does not exist yet.
+   *
+   * Rejects with `ARCHIVE_FENCED` if another writer has taken the archive over before, with `ARCHIVE_GAP` or
+   * `ARCHIVE_CLOSED`, with the log's error if it has failed or been shut down, or with the signal's reason.
+   */
+  async archived(id: EntryId, options: { signal?: AbortSignal } = {}): Promise<void> {
+    if (!Number.isSafeInteger(id) || id < 0) throw new RangeError(`id must be an entry's id, not ${show(id)}`);
+    options.signal?.throwIfAborted();
+    if (id <= this.#archivedId) return;
+    if (this.#end !== undefined) throw this.#end;
+    await this.#waiters.wait(id, options.signal);
+  }
+
+  /** Where the archive stands now. */
+  stats(): ArchiveStats {
+    const { log, slots, environment } = this.#parts;
+    const { durableId } = log;
+    this.#lag.mark(durableId, environment.now());
+    const lagEntries = Math.max(0, durableId - this.#archivedId);
+    return {
+      epoch: slots.epoch,
+      archivedId: this.#archivedId,
+      lagMs: lagEntries === 0 ? 0 : this.#lag.ms(environment.now()),
+      lagEntries,
+      lagBytes: lagEntries === 0 ? 0 : bytesAfter(this.#archivedId, log.stats().segments, durableId),
+      objects: this.#objects,
+      uploadLatency: this.#latency,
+      lastError: this.#lastError,
+    };
+  }
+
+  /**
+   * Ships what is durable now, and ends. Gives up when the store has not taken an object for `timeoutMs`: the next
+   * opening continues there. The log stays open, and keeps for the archive what it needs. Never rejects; idempotent.
+   */
+  close(): Promise<void> {
+    this.#closing ??= keepAliveUntil(this.#close());
+    return this.#closing;
+  }
+
+  /** As `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { environment, options, ending, log } = this.#parts;
+    this.#shipper.finish();
+    let isEnded = false;
+    let objects = -1;
+    const watch = (): void => {
+      if (isEnded) return;
+      if (objects === this.#objects) ending.abort(closedError());
+      objects = this.#objects;
+      environment.callAfter(options.timeoutMs, watch);
+    };
+    watch();
+    await this.#shipping;
+    isEnded = true;
+    this.#finish(closedError());
+    await this.#holdKeeper.close(this.#archivedId);
+    log.off('holdBroken', this.#onHoldBroken);
+    ending.abort(closedError());
+  }
+
+  async #store(shipment: Shipment): Promise<void> {
+    const { slots, log, environment } = this.#parts;
+    this.#lag.mark(shipment.lastId, shipment.takenAt);
+    const entries = await shipment.finish();
+    this.#lag.mark(log.durableId, environment.now());
+    const started = environment.now();
+    await slots.append(entries);
+    this.#archivedId = shipment.lastId;
+    this.#lastError = undefined;
+    this.#objects++;
+    this.#latency.record(Math.max(1, Math.round((environment.now() - started) * 1e6)));
+    this.#lag.reach(this.#archivedId);
+    this.#waiters.resolve((id) => id <= this.#archivedId);
+    this.#holdKeeper.advance(this.#archivedId);
+    const bytes = entries.body.length + (entries.parts ?? []).reduce((sum, { length }) => sum + length, 0);
+    this.#report('archived', { lastId: this.#archivedId, entries: shipment.entries, bytes });
+  }
+
+  /** The shipper has ended. */
+  #fail(cause: Error, isFailure: boolean): void {
+    if (this.#closing !== undefined && !isFailure) return;
+    if (this.#end !== undefined) return;
+    const error = this.#endOf(cause);
+    this.#finish(error);
+    if (error instanceof ArchiveError && error.code === 'ARCHIVE_FENCED') {
+      const { lastId = this.#archivedId } = error;
+      this.#report('fenced', { from: lastId + 1, to: this.#parts.log.durableId, error });
+    } else if (isFailure && error !== this.#parts.at.signal.reason) this.#report('failed', error);
+  }
+
+  #finish(error: Error): void {
+    this.#end ??= error;
+    this.#shipper.stop();
+    this.#waiters.reject(this.#end);
+  }
+
+  /** What the end of the shipper means. */
+  #endOf(cause: Error): Error {
+    if (!(cause instanceof WalError) || cause.code !== 'WAL_POSITION_GONE') return cause;
+    const lastId = this.#archivedId;
+    if (this.#parts.log.durableId < this.#shipper.lastId) {
+      const message = `the log has been truncated below entry ${this.#shipper.lastId}, which may be in the archive`;
+      return new ArchiveError('ARCHIVE_AHEAD', message, { lastId, cause });
+    }
+    const message = `the archive ends with entry ${lastId}, and the log no longer has all after it`;
+    return new ArchiveError('ARCHIVE_GAP', message, { lastId, cause });
+  }
+
+  #requestFailed(failure: RequestFailure): void {
+    this.#lastError = failure.error;
+    this.#report('requestFailed', failure);
+  }
+
+  readonly #onHoldBroken = ({ name, from, retainedBytes }: WalEvents['holdBroken'][0]): void => {
+    if (name === holdName(this.#parts.at.prefix)) this.#report('holdBroken', { from, retainedBytes });
+  };
+
+  /** Emits from a microtask of its own: a listener that throws must not interrupt the archive. */
+  #report<Name extends keyof ArchiveEvents>(name: Name, ...details: ArchiveEvents[Name]): void {
+    queueMicrotask(() => (this as EventEmitter).emit(name, ...details));
+  }
+}
+
+function closedError(): ArchiveError {
+  return new ArchiveError('ARCHIVE_CLOSED', 'the archive has been closed');
+}
+
+function assertStore(store: unknown): void {
+  const candidate = store as Record<string, unknown> | null;
+  if (typeof candidate !== 'object' || candidate === null) {
+    throw new TypeError(`store must be an ObjectStore, not ${show(store)}`);
+  }
+  for (const method of ['create', 'get', 'list', 'delete']) {
+    if (typeof candidate[method] !== 'function') throw new TypeError(`store must have a method ${method}`);
+  }
+}
+
+/** A name that no other opening has. */
+function randomName(environment: Environment): string {
+  const bytes = Buffer.alloc(8);
+  environment.randomFill(bytes);
+  return bytes.toString('hex');
+}

@@ -1,0 +1,154 @@
+import { ignoreRejection } from '../base/async.js';
+import type { Environment } from '../base/environment.js';
+import { TurnBudget } from '../base/turns.js';
+import type { EntryId, WriteAheadLog } from '../index.js';
+import type { EntryToArchive } from './entries-format.js';
+import { Shipment, type ShipmentPlan } from './shipment.js';
+
+/** What a shipper works with. */
+export interface ShipperParts extends ShipmentPlan {
+  readonly log: WriteAheadLog;
+  readonly everyMs: number;
+  readonly environment: Environment;
+  /** Stores a shipment. They come one after the other. */
+  readonly store: (shipment: Shipment) => Promise<void>;
+}
+
+type Next = Promise<IteratorResult<EntryToArchive, unknown>>;
+
+/**
+ * Takes the durable entries of a log, and ships them: while a shipment is on its way, the next one is collected. A
+ * shipment ends at the end of a batch; when it is full, or when it is time and no entry is at hand.
+ */
+export class Shipper {
+  readonly #parts: ShipperParts;
+  /** Ends the waiting for new entries. */
+  readonly #finishing = new AbortController();
+  readonly #turn = new TurnBudget();
+  #lastId: EntryId;
+  #entries: AsyncIterator<EntryToArchive, unknown>;
+  /** The entry that was asked for and has not been taken. */
+  #next: Next | undefined;
+  #lastSentAt = -Infinity;
+  #isStopped = false;
+  /** Why no more entries can be read. */
+  #failure: { readonly error: unknown } | undefined;
+
+  /** Ships the entries after `lastId`. */
+  constructor(parts: ShipperParts, lastId: EntryId) {
+    this.#parts = parts;
+    this.#lastId = lastId;
+    this.#entries = this.#read({ follow: true, signal: this.#finishing.signal });
+  }
+
+  /** The last entry that was taken from the log. */
+  get lastId(): EntryId {
+    return this.#lastId;
+  }
+
+  /** Ships the entries that are durable now, and ends. */
+  finish(): void {
+    this.#finishing.abort();
+  }
+
+  /** Ends without shipping any more. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#finishing.abort();
+  }
+
+  /** Ships until it is to end or the log is shut down. Rejects if the log, or storing a shipment, fails. */
+  async run(): Promise<void> {
+    let storing = Promise.resolve();
+    for (;;) {
+      const due = new Due(storing, this.#lastSentAt + this.#parts.everyMs, this.#parts.environment);
+      const shipment = await this.#collect(due);
+      due.cancel();
+      await storing;
+      if (shipment === undefined) break;
+      this.#lastSentAt = this.#parts.environment.now();
+      storing = this.#parts.store(shipment);
+      ignoreRejection(storing);
+    }
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** The next shipment, once it is to be sent. Undefined if there are no more entries. */
+  async #collect(due: Due): Promise<Shipment | undefined> {
+    let shipment: Shipment | undefined;
+    for (;;) {
+      const next = await this.#nextEntry(shipment?.isCuttable === true ? due : undefined);
+      // A batch of which only a part could be read is not shipped.
+      if (next === undefined || next.done === true) return shipment?.isCuttable === true ? shipment : undefined;
+      shipment ??= new Shipment(this.#parts, this.#parts.environment.now());
+      const bytes = await shipment.add(next.value);
+      this.#lastId = next.value.id;
+      if (shipment.isCuttable && shipment.isFull) return shipment;
+      if (this.#turn.spend(bytes)) await this.#turn.nextTurn();
+    }
+  }
+
+  /**
+   * The next entry. Undefined if it is `due` to send what there is and no entry is at hand, or if there are no more:
+   * what the log had before it failed is still shipped.
+   */
+  async #nextEntry(due: Due | undefined): Promise<IteratorResult<EntryToArchive, unknown> | undefined> {
+    while (!this.#isStopped && this.#failure === undefined) {
+      this.#next ??= this.#entries.next();
+      ignoreRejection(this.#next);
+      try {
+        const next = await (due === undefined ? this.#next : due.orNext(this.#next));
+        if (next !== undefined) this.#next = undefined;
+        return next;
+      } catch (error) {
+        this.#next = undefined;
+        // What was durable when it was told to finish is still to be read, without waiting for more.
+        if (error === this.#finishing.signal.reason) this.#entries = this.#read({});
+        else this.#failure = { error };
+      }
+    }
+    return undefined;
+  }
+
+  #read(options: { follow?: boolean; signal?: AbortSignal }): AsyncIterator<EntryToArchive, unknown> {
+    return this.#parts.log.entries({ from: this.#lastId + 1, ...options }) as AsyncIterator<EntryToArchive, unknown>;
+  }
+}
+
+/** When the next shipment is to be sent: when the one before is stored, and not before `at`. */
+class Due {
+  #isReached = false;
+  #isCancelled = false;
+  /** Called when it is reached. */
+  #onReached = (): void => undefined;
+  #cancelTimer = (): void => undefined;
+
+  constructor(storing: Promise<void>, at: number, environment: Environment) {
+    const reach = (): void => {
+      this.#isReached = true;
+      this.#onReached();
+    };
+    const wait = (): void => {
+      const ms = at - environment.now();
+      if (this.#isCancelled) return;
+      if (ms > 0) this.#cancelTimer = environment.callAfter(ms, reach);
+      else reach();
+    };
+    // If storing fails, the shipper is stopped.
+    storing.then(wait, () => undefined);
+  }
+
+  cancel(): void {
+    this.#isCancelled = true;
+    this.#cancelTimer();
+  }
+
+  /** What `next` resolves with; undefined once this is reached, and `next` has had a turn of the event loop. */
+  orNext<T>(next: Promise<T>): Promise<T | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#onReached = () => void setImmediate(() => resolve(undefined));
+      if (this.#isReached) this.#onReached();
+      next.then(resolve, reject);
+    });
+  }
+}
