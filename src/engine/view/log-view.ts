@@ -95,12 +95,14 @@ async function linkAll(files: SegmentFiles, blockBytes: number, damage: WalError
     if (isEmpty) unused.push(segment);
     else chain.push(linkedSegment(segment, link));
   }
+  const known = new Set([...segments, ...beginnings, ...damage].map(({ segmentId }) => segmentId));
   for (const { segment, link } of chain.slice(1)) {
     const missing = link?.previousSegmentId;
     // What came before the oldest is no gap: it was checkpointed, or cut off.
     const isGap = missing !== undefined && missing > chain[0].segment.segmentId;
-    if (!isGap || [...segments, ...beginnings].some(({ segmentId }) => segmentId === missing)) continue;
-    if (!damage.some(({ segmentId }) => segmentId === missing)) damage.push(missingError(missing, segment));
+    if (!isGap || known.has(missing)) continue;
+    known.add(missing);
+    damage.push(missingError(missing, segment));
   }
   return chainOf(chain, unused, files);
 }

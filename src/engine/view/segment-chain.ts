@@ -68,11 +68,10 @@ export async function linkSegments(files: SegmentFiles, blockBytes: number): Pro
   const chain = await followLinks(linked, files.beginnings);
   const first = chain[0];
   if (first?.link !== undefined) assertIsFirst(first.segment, first.link, linked, files, unused);
-  for (const { segment } of linked) {
-    if (chain.some((member) => member.segment === segment)) continue;
-    if (!segment.format.isLinked && !isCutOff(segment, chain)) throw damaged(segment, segment.start, 0);
-    unused.push(segment);
-  }
+  const members = new Set(chain.map(({ segment }) => segment));
+  const others = linked.filter(({ segment }) => !members.has(segment)).map(({ segment }) => segment);
+  assertCutOff(others.filter(({ format }) => !format.isLinked), chain);
+  unused.push(...others);
   return chainOf(chain, unused, files);
 }
 
@@ -89,42 +88,48 @@ async function followLinks(
   const hasLink = ({ segment }: LinkedSegment) => segment.format.isLinked;
   const newest = linked.findLast(hasLink);
   if (newest === undefined) return [...linked];
+  const keptById = new Map(linked.map((member) => [member.segment.segmentId, member]));
+  const givenUpById = new Map(beginnings.map((segment) => [segment.segmentId, segment]));
+  const oldestId = linked[0].segment.segmentId;
+  // Newest first.
   const chain = [newest];
-  for (;;) {
-    const id = chain[0].link?.previousSegmentId;
-    if (id === undefined || id >= chain[0].segment.segmentId) return chain;
-    const kept = linked.find(({ segment }) => segment.segmentId === id);
-    const previous = kept ?? await findGivenUp(id, linked, beginnings);
-    if (previous === undefined) return chain;
-    chain.unshift(previous);
+  for (let next = newest; ;) {
+    const id = next.link?.previousSegmentId;
+    if (id === undefined || id >= next.segment.segmentId) return chain.reverse();
+    const previous = keptById.get(id) ?? (oldestId < id ? await givenUp(givenUpById.get(id)) : undefined);
+    if (previous === undefined) return chain.reverse();
+    chain.push(previous);
+    next = previous;
     // The predecessor's segments have no links: they are all there are, by name.
     if (!hasLink(previous)) {
-      const { segmentId } = previous.segment;
-      return [...linked.filter((other) => !hasLink(other) && other.segment.segmentId < segmentId), ...chain];
+      return [...linked.filter((other) => !hasLink(other) && other.segment.segmentId < id), ...chain.reverse()];
     }
   }
 }
 
 /**
- * What is left of the segment with this id, if it was given up while older ones were there. A whole segment that has a
- * spare's name has it by mistake.
+ * What is left of a segment that was given up while older ones were there. A whole segment that has a spare's name has
+ * it by mistake.
  */
-async function findGivenUp(
-  id: number, linked: readonly LinkedSegment[], beginnings: readonly Segment[],
-): Promise<LinkedSegment | undefined> {
-  if (!linked.some(({ segment }) => segment.segmentId < id)) return undefined;
-  const segment = beginnings.find(({ segmentId }) => segmentId === id);
+async function givenUp(segment: Segment | undefined): Promise<LinkedSegment | undefined> {
   if (segment === undefined) return undefined;
   if (!segment.format.isLinked) return linkedSegment(segment, undefined, true);
   const link = await readFirstLink(segment);
   return link === undefined ? undefined : linkedSegment(segment, link, true);
 }
 
-/** Whether a cut dropped the segment: then the log continues in a later one, from the end of an earlier one. */
-function isCutOff({ segmentId }: Segment, chain: readonly LinkedSegment[]): boolean {
-  return chain.some(({ segment, link }) => {
-    return link !== undefined && link.previousSegmentId < segmentId && segmentId < segment.segmentId;
-  });
+/**
+ * Checks that a truncation dropped the segments, which are no part of the chain: then the log continues in a later one,
+ * from the end of an earlier one. Both lists are in the order of the ids.
+ */
+function assertCutOff(segments: readonly Segment[], chain: readonly LinkedSegment[]): void {
+  let next = 0;
+  for (const segment of segments) {
+    while (next < chain.length && chain[next].segment.segmentId <= segment.segmentId) next++;
+    const link = chain[next]?.link;
+    const isCutOff = link !== undefined && link.previousSegmentId < segment.segmentId;
+    if (!isCutOff) throw damaged(segment, segment.start, 0);
+  }
 }
 
 /** Checks that what `first` names as its predecessor has been checkpointed, not lost. */

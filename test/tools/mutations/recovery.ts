@@ -180,8 +180,8 @@ export const RECOVERY: readonly Mutation[] = [
   {
     name: 'a segment that was abandoned in the middle leaves no way to the older ones',
     file: 'engine/view/segment-chain.ts',
-    find: 'kept ?? await findGivenUp(id, linked, beginnings)',
-    replace: 'kept',
+    find: 'keptById.get(id) ?? (oldestId < id ? await givenUp(givenUpById.get(id)) : undefined)',
+    replace: 'keptById.get(id)',
     caughtBy: named('unit/abandon', 'what was abandoned of rara in format 1 is never shown again (memory)'),
   },
   {

@@ -19,8 +19,8 @@ export const TRUNCATION: readonly Mutation[] = [
   {
     name: "a segment of the predecessor's that was cut off is taken for damage",
     file: 'engine/view/segment-chain.ts',
-    find: '&& !isCutOff(segment, chain)',
-    replace: '',
+    find: 'if (!isCutOff) throw',
+    replace: 'throw',
     caughtBy: crashes("the predecessor's log, cut and used"),
   },
   {

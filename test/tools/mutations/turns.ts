@@ -35,4 +35,11 @@ export const TURNS: readonly Mutation[] = [
     replace: 'if (commits.waiters.length <= PER_TURN)',
     caughtBy: named('unit/turns', 'very many appends that share a flush are acknowledged in one turn of the event loop (memory)'),
   },
+  {
+    name: 'each link is followed by a search through all segments',
+    file: 'engine/view/segment-chain.ts',
+    find: 'keptById.get(id) ??',
+    replace: 'linked.find(({ segment }) => segment.segmentId === id) ??',
+    caughtBy: named('unit/segment-chain', 'the time to follow the links of segments grows with the square of their number'),
+  },
 ];
