@@ -132,6 +132,26 @@ export class Entry implements AsyncIterable<EntryChunk> {
     return resident === undefined ? undefined : copyChunks(resident, this.source.format);
   }
 
+  /**
+   * Calls `use` for every chunk with its data and its position, at once and without a promise, if the whole entry is in
+   * memory. Returns whether it is; if not, nothing is called. The data is not copied: it is only there until `use`
+   * returns. So an index of millions of entries is built as they are recovered.
+   *
+   * @example
+   * await log.append(['two', 'chunks']);
+   * for await (const entry of log.entries()) {
+   *   entry.visitInMemory((data, position) => console.log(position.segmentId, data.length)); // 1 3, then 1 6
+   * }
+   */
+  visitInMemory(use: (data: Uint8Array, position: LogPosition) => void): boolean {
+    const { start, end } = this.extent;
+    const resident = this.#scanner.resident(start, end);
+    if (resident === undefined) return false;
+    const { segmentId, format: { endLength } } = this.source;
+    forEachChunk(resident, endLength, (data, at) => use(data, new LogPosition(segmentId, start + at)));
+    return true;
+  }
+
   /** Its chunks, one after the other, as UTF-8 text. */
   async text(): Promise<string> {
     return Buffer.concat(await this.readAllChunks()).toString();
@@ -176,18 +196,23 @@ export class Entry implements AsyncIterable<EntryChunk> {
 /** The data of the chunks of an entry whose records are all in `bytes`. */
 function copyChunks(bytes: Buffer, { endLength }: Format): Uint8Array[] {
   const chunks: Uint8Array[] = [];
+  forEachChunk(bytes, endLength, (data) => chunks.push(Buffer.from(data)));
+  return chunks;
+}
+
+/** Calls `use` with the chunks of an entry whose records are all in `bytes`: a view of each, and where it begins. */
+function forEachChunk(bytes: Buffer, endLength: number, use: (data: Buffer, at: number) => void): void {
   const end = bytes.length - endLength;
   for (let at = format.ENTRY_LENGTH; at < end;) {
     if (bytes[at] === format.MARK_MARKER) {
       at += format.MARK_LENGTH;
       continue;
     }
+    const length = format.decodeChunkLength(bytes, at);
     const from = at + format.CHUNK_HEADER_LENGTH;
-    const to = from + format.decodeChunkLength(bytes, at);
-    chunks.push(Buffer.from(bytes.subarray(from, to)));
-    at = to + 4;
+    use(bytes.subarray(from, from + length), at);
+    at += format.CHUNK_OVERHEAD + length;
   }
-  return chunks;
 }
 
 /**

@@ -1,12 +1,15 @@
 import { unlessAborted } from '../base/abort.js';
 import { Serial } from '../base/async.js';
+import { asBuffer } from '../base/bytes.js';
+import { TurnBudget } from '../base/turns.js';
 import type { EntryId, SegmentReader, WriteAheadLog } from '../index.js';
+import { Collected } from './collected.js';
 import type { Commits } from './commits.js';
 import { encodeFloor, topicOfMessage } from './entry-format.js';
 import type { Registry } from './registry.js';
 import type { Retentions } from './retention.js';
 import type { Run, StoredMessage } from './run.js';
-import type { TopicFiles } from './topic-files.js';
+import type { RunPart, TopicFiles } from './topic-files.js';
 import { encodeState } from './state-format.js';
 import type { TopicState } from './state.js';
 
@@ -19,9 +22,6 @@ export interface CheckpointParts {
   /** Messages of `topic` up to `id` are dropped by a limit, although they are not acknowledged. */
   readonly onDropped: (topic: TopicState, id: EntryId) => void;
 }
-
-/** The messages of a segment, by topic. */
-type Collected = Map<TopicState, StoredMessage[]>;
 
 /**
  * What becomes of full segments: what is still wanted in one is copied to a run, and all other state to the state file,
@@ -82,46 +82,50 @@ export class Checkpoints {
   async #checkpoint(lastId: EntryId, entries: SegmentReader, signal: AbortSignal): Promise<void> {
     const { registry, files, retentions } = this.#parts;
     const collected = await this.#collect(entries);
-    const expired = this.#expire(collected);
+    const expired = await this.#expire(collected);
     signal.throwIfAborted();
-    const topics = [...collected].sort(([a], [b]) => a.number - b.number);
-    const run = await files.writeRun(topics.map(([topic, messages]) => {
-      const floor = expired.get(topic) ?? 0;
-      const isWanted = ({ id }: StoredMessage): boolean => id > floor && retentions.isWanted(topic, id);
-      return { topic: topic.number, messages: messages.filter(isWanted) };
-    }));
+    const topics = collected.sorted();
+    const parts = function* (): Generator<RunPart> {
+      for (const { topic, messages } of topics) {
+        const floor = expired.get(topic) ?? 0;
+        const isWanted = ({ id }: StoredMessage): boolean => id > floor && retentions.isWanted(topic, id);
+        yield { topic: topic.number, messages: messages.filter(isWanted) };
+      }
+    };
+    const run = await files.writeRun(parts());
     await this.#replace(run === undefined ? [...registry.runs] : [...registry.runs, run], lastId, run);
-    registry.moveToRuns(collected.keys(), lastId, (topic) => {
-      const live = collected.get(topic)?.filter(({ id }) => id >= topic.firstLive) ?? [];
-      return live.reduce((sum, { bytes }) => sum + bytes.length, 0);
-    });
+    // All in one turn: a message must not be counted twice, nor not at all.
+    for (const part of topics) registry.moveToRuns(part);
     registry.live.drop(entries.segment.segmentId);
   }
 
   /** Reads the messages of a segment. Topics that have ended meanwhile are left out. */
   async #collect(entries: SegmentReader): Promise<Collected> {
-    const collected: Collected = new Map();
+    const { registry, retentions } = this.#parts;
+    const collected = new Collected();
+    const turn = new TurnBudget();
     for await (const entry of entries) {
-      const [bytes] = (await entry.readAllChunks()) as Buffer[];
-      const topic = this.#parts.registry.topicNumbered(topicOfMessage(bytes));
+      const [chunk] = entry.chunksInMemory() ?? await entry.readAllChunks();
+      const bytes = asBuffer(chunk);
+      if (turn.spend(bytes.length)) await turn.nextTurn();
+      const topic = registry.topicNumbered(topicOfMessage(bytes));
       if (topic === undefined) continue;
-      const message = { id: entry.id, bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length) };
-      const messages = collected.get(topic);
-      if (messages === undefined) collected.set(topic, [message]);
-      else messages.push(message);
+      // Where limits count, those count that are not wanted any more.
+      collected.add(topic, entry.id, bytes, retentions.isLimited(topic) || retentions.isWanted(topic, entry.id));
     }
     return collected;
   }
 
   /** Drops what the limits of the topics do not allow any more. Returns up to which id, for each topic. */
-  #expire(collected: Collected): ReadonlyMap<TopicState, EntryId> {
+  async #expire(collected: Collected): Promise<ReadonlyMap<TopicState, EntryId>> {
     const { registry, retentions, commits, onDropped } = this.#parts;
     const expired = new Map<TopicState, EntryId>();
     const now = Date.now();
+    const turn = new TurnBudget();
     for (const topic of registry.topics()) {
-      const { ms, bytes } = retentions.of(topic);
-      if (ms === undefined && bytes === undefined) continue;
-      const id = retentions.expiredId(topic, collected.get(topic) ?? [], now);
+      if (turn.spend(0)) await turn.nextTurn();
+      if (!retentions.isLimited(topic)) continue;
+      const id = retentions.expiredId(topic, collected.of(topic), now);
       if (id <= topic.floor) continue;
       expired.set(topic, id);
       if (topic.groups.length === 0 || topic.groups.some(({ cursor }) => cursor < id)) onDropped(topic, id);
@@ -134,10 +138,11 @@ export class Checkpoints {
   /** Makes `runs`, of which one may be new, what there is, as far as anything in them is wanted. */
   async #replace(runs: readonly Run[], checkpointedId: EntryId, added: Run | undefined): Promise<void> {
     const { registry, commits, files } = this.#parts;
-    const kept = runs.filter((run) => this.#wantedBytes(run) > 0);
+    const kept: Run[] = [];
+    for (const run of runs) if ((await this.#wantedBytes(run)) > 0) kept.push(run);
     const stored = { checkpointedId, appliedId: commits.appliedId, runs: kept.map(({ number }) => number) };
     try {
-      await files.prepareState(encodeState(registry, stored));
+      await files.prepareState(await encodeState(registry, stored, () => commits.appliedId));
     } catch (error) {
       if (added !== undefined) await files.removeRun(added);
       throw error;
@@ -149,16 +154,22 @@ export class Checkpoints {
     for (const run of new Set(previous)) if (!kept.includes(run)) void files.removeRun(run);
   }
 
-  #wantedBytes(run: Run): number {
+  async #wantedBytes(run: Run): Promise<number> {
+    const turn = new TurnBudget();
     let wanted = 0;
-    for (let i = 0; i < run.topics; i++) wanted += this.#parts.retentions.wantedBytes(run.sliceAt(i));
+    for (let i = 0; i < run.topics; i++) {
+      wanted += this.#parts.retentions.wantedBytes(run.sliceAt(i));
+      if (turn.spend(0)) await turn.nextTurn();
+    }
     return wanted;
   }
 
   async #merge(signal: AbortSignal): Promise<boolean> {
     const { registry } = this.#parts;
     const runs = [...registry.runs];
-    const chosen = choose(runs.map((run) => ({ run, wanted: this.#wantedBytes(run) })));
+    const weighed: { run: Run; wanted: number }[] = [];
+    for (const run of runs) weighed.push({ run, wanted: await this.#wantedBytes(run) });
+    const chosen = choose(weighed);
     if (chosen.length === 0) return false;
     signal.throwIfAborted();
     const merged = await this.#parts.files.writeRun(this.#wantedParts(chosen, signal));

@@ -152,7 +152,8 @@ export function timeOfMessage(bytes: Buffer): number {
 
 /** The topic of a message's entry; 0 if it is another kind of entry. */
 export function topicOfMessage(bytes: Buffer): number {
-  return bytes[0] === MESSAGE ? new ByteReader(bytes, 1).number() : 0;
+  if (bytes[0] !== MESSAGE) return 0;
+  return bytes[1] < 0x80 ? bytes[1] : new ByteReader(bytes, 1).number();
 }
 
 export function encodeTopic({ topic, name, retain }: Omit<TopicDefinition, 'kind'>): Buffer {

@@ -1,7 +1,7 @@
 import { deferred, ignoreRejection } from '../base/async.js';
 import { asBuffer } from '../base/bytes.js';
-import { WalError, type Entry, type EntryId, type LogManager, type RecoveredSegment } from '../index.js';
-import type { SegmentReader, WriteAheadLog } from '../index.js';
+import { WalError, type Entry, type EntryId, type LogManager, type LogPosition } from '../index.js';
+import type { RecoveredSegment, SegmentReader, WriteAheadLog } from '../index.js';
 import type { Core } from './core.js';
 import { MESSAGE } from './entry-format.js';
 import type { Registry } from './registry.js';
@@ -64,14 +64,25 @@ export class TopicsManager implements LogManager {
     return this.#stored.checkpointedId;
   }
 
-  async recover(entry: Entry): Promise<void> {
-    const stored = this.#stored;
-    if (this.#lastId === 0) assertReaches(stored.checkpointedId, entry.id - 1);
+  recover(entry: Entry): void | Promise<void> {
+    if (this.#lastId === 0) assertReaches(this.#stored.checkpointedId, entry.id - 1);
     this.#lastId = entry.id;
+    // There may be a million: a promise for each would be felt.
+    if (!entry.visitInMemory(this.#visit)) return this.#recoverFromFile(entry);
+  }
+
+  readonly #visit = (bytes: Uint8Array, position: LogPosition): void => {
+    this.#apply(this.#lastId, asBuffer(bytes), position);
+  };
+
+  async #recoverFromFile(entry: Entry): Promise<void> {
     const { value: chunk } = await entry[Symbol.asyncIterator]().next();
     if (chunk === undefined) throw new WalError('WAL_CORRUPT', `entry ${entry.id} was not written by topics`);
-    const bytes = asBuffer(await chunk.readAll());
-    if (bytes[0] === MESSAGE || entry.id > stored.appliedId) this.#registry.apply(entry.id, bytes, chunk.position);
+    this.#apply(entry.id, asBuffer(await chunk.readAll()), chunk.position);
+  }
+
+  #apply(id: EntryId, bytes: Buffer, position: LogPosition): void {
+    if (bytes[0] === MESSAGE || id > this.#stored.appliedId) this.#registry.apply(id, bytes, position);
   }
 
   /** The topics are open: what is handed over to `checkpointTo` can be taken. */

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.js';
 import type { EntryId, LogPosition } from '../index.js';
+import type { CollectedTopic } from './collected.js';
 import { decodeEntry, MESSAGE, topicOfMessage, type GroupDefinition, type Marks } from './entry-format.js';
 import type { TopicDefinition } from './entry-format.js';
 import { LiveIndex } from './live-index.js';
@@ -64,8 +65,8 @@ export class Registry {
       case 'group': return this.#defineGroup(id, entry);
       case 'acks': return entry.marks.forEach((marks) => this.applyAcks(marks));
       case 'attempts': return entry.marks.forEach((marks) => this.#applyAttempts(marks));
-      case 'floor': return this.#raiseFloor(entry.topic, entry.id);
-      case 'move': return this.#move(entry.group, entry.cursor);
+      case 'floor': return this.#raiseFloor(id, entry.topic, entry.id);
+      case 'move': return this.#move(id, entry.group, entry.cursor);
       case 'end topic': return this.#endTopic(entry.topic);
       case 'end group': return this.#endGroup(entry.group);
       case 'message': return;
@@ -127,12 +128,19 @@ export class Registry {
     return topic.firstLive;
   }
 
-  /** Messages of `topics` up to `id` are not in the log any more, but in `runs` as far as they are wanted. */
-  moveToRuns(topics: Iterable<TopicState>, id: EntryId, bytesOf: (topic: TopicState) => number): void {
-    for (const topic of topics) {
-      topic.liveBytes = Math.max(0, topic.liveBytes - bytesOf(topic));
-      this.#skipLive(topic, id);
+  /** The messages that were collected are not in the log any more, but in a run as far as they are wanted. */
+  moveToRuns({ topic, count, bytes, firstId, lastId }: CollectedTopic): void {
+    const before = topic.liveMessages;
+    if (topic.firstLive === firstId) {
+      topic.firstLive = this.live.next(lastId);
+      topic.liveMessages -= count;
+      topic.liveBytes -= bytes;
+    } else {
+      // Some have been dropped meanwhile.
+      this.#skipLive(topic, lastId);
+      topic.liveBytes -= Math.round(bytes * (before - topic.liveMessages) / count);
     }
+    this.#endSkip(topic);
   }
 
   /** Puts in what a state file says. */
@@ -159,13 +167,13 @@ export class Registry {
     };
   }
 
-  /** Counts what a group has yet to acknowledge. */
-  recount(group: GroupState): void {
+  /** Counts what a group has yet to acknowledge of the messages up to `lastId`, which are applied. */
+  recount(group: GroupState, lastId: EntryId): void {
     const { messages, bytes } = this.amountAfter(group.topic, group.cursor);
     const { values } = group.acked?.above(group.cursor) ?? { values: [] };
     group.lagMessages = Math.max(0, messages - values.length);
     group.lagBytes = Math.max(0, bytes - values.reduce((sum, size) => sum + size, 0));
-    group.countedTo = group.topic.lastId;
+    group.countedTo = lastId;
   }
 
   #defineTopic({ topic: number, name, retain }: TopicDefinition): void {
@@ -183,7 +191,7 @@ export class Registry {
     if (existing !== undefined || state === undefined) return;
     const group = new GroupState(number, state, name, settings, cursor ?? id);
     this.restoreGroup(group);
-    this.recount(group);
+    this.recount(group, id);
   }
 
   #applyAttempts({ group: number, ids, values }: Marks): void {
@@ -196,7 +204,7 @@ export class Registry {
     }
   }
 
-  #raiseFloor(number: number, id: EntryId): void {
+  #raiseFloor(at: EntryId, number: number, id: EntryId): void {
     const topic = this.#topics.get(number);
     if (topic === undefined || id <= topic.floor) return;
     topic.floor = id;
@@ -206,7 +214,7 @@ export class Registry {
     for (const group of topic.groups) {
       if (group.cursor >= id) continue;
       group.passTo(id);
-      this.recount(group);
+      this.recount(group, at);
       group.observer?.onDropped(id);
     }
   }
@@ -216,16 +224,21 @@ export class Registry {
       topic.firstLive = this.live.next(topic.firstLive);
       topic.liveMessages--;
     }
-    if (topic.firstLive === 0) topic.lastLive = topic.liveBytes = 0;
-    assert(topic.firstLive !== 0 || topic.liveMessages === 0, 'a topic counts the messages that are in the log');
+    this.#endSkip(topic);
   }
 
-  #move(number: number, cursor: EntryId): void {
+  #endSkip(topic: TopicState): void {
+    topic.liveBytes = topic.firstLive === 0 ? 0 : Math.max(0, topic.liveBytes);
+    if (topic.firstLive === 0) topic.lastLive = 0;
+    assert((topic.firstLive === 0) === (topic.liveMessages === 0), 'a topic counts the messages that are in the log');
+  }
+
+  #move(at: EntryId, number: number, cursor: EntryId): void {
     const group = this.#groups.get(number);
     if (group === undefined) return;
     group.acked = group.attempts = undefined;
     group.cursor = Math.max(cursor, group.topic.floor);
-    this.recount(group);
+    this.recount(group, at);
     group.observer?.onMoved();
   }
 

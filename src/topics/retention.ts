@@ -21,6 +21,12 @@ export class Retentions {
     return topic.retain ?? this.#byDefault;
   }
 
+  /** Whether there is a limit to what `topic` retains. */
+  isLimited(topic: TopicState): boolean {
+    const { ms, bytes } = this.of(topic);
+    return ms !== undefined || bytes !== undefined;
+  }
+
   /** Whether a message is wanted, by a group or by the rule of its topic. */
   isWanted(topic: TopicState, id: EntryId): boolean {
     if (topic.isDeleted || id <= topic.floor) return false;

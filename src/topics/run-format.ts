@@ -52,13 +52,15 @@ export function decodeRunHeader(bytes: Buffer): { version: number; number: numbe
   return { version: bytes[3], number: readU64(bytes, 4), salt: bytes.readUInt32LE(12) };
 }
 
-/** The header of the record of a message that stands at `offset`. */
-export function encodeRecordHeader(id: EntryId, entry: Uint8Array, salt: number, offset: number): Buffer {
-  const bytes = Buffer.allocUnsafe(RECORD_HEADER_LENGTH);
-  writeU32(bytes, 8 + entry.length, 0);
-  writeU64(bytes, id, 8);
-  writeU32(bytes, recordCrc(bytes.subarray(8), entry, salt, offset), 4);
-  return bytes;
+/** Writes the record of a message at `at` in `target`, which will stand at `offset` in its run. */
+export function writeRecord(
+  target: Buffer, at: number, { id, bytes }: { id: EntryId; bytes: Buffer }, salt: number, offset: number,
+): void {
+  writeU32(target, 8 + bytes.length, at);
+  writeU64(target, id, at + 8);
+  target.set(bytes, at + RECORD_HEADER_LENGTH);
+  const idAndEntry = target.subarray(at + 8, at + RECORD_HEADER_LENGTH + bytes.length);
+  writeU32(target, crc32(idAndEntry, (salt + offset) >>> 0), at + 4);
 }
 
 /** The length of the record whose header begins `bytes` at `at`. */
@@ -73,13 +75,8 @@ export function decodeRecord(
   const end = at + recordLength(bytes, at);
   if (end > bytes.length || end < at + RECORD_HEADER_LENGTH) return undefined;
   const entry = bytes.subarray(at + RECORD_HEADER_LENGTH, end);
-  const idBytes = bytes.subarray(at + 8, at + RECORD_HEADER_LENGTH);
-  if (recordCrc(idBytes, entry, salt, offset) !== bytes.readUInt32LE(at + 4)) return undefined;
+  if (crc32(bytes.subarray(at + 8, end), (salt + offset) >>> 0) !== bytes.readUInt32LE(at + 4)) return undefined;
   return { id: readU64(bytes, at + 8), bytes: entry };
-}
-
-function recordCrc(idBytes: Uint8Array, entry: Uint8Array, salt: number, offset: number): number {
-  return crc32(entry, crc32(idBytes, (salt + offset) >>> 0));
 }
 
 /** The index and the trailer of a run, which stand at `offset`. */
@@ -89,8 +86,12 @@ export function encodeIndex(slices: readonly Slice[], salt: number, offset: numb
   for (const slice of slices) {
     writeU32(bytes, slice.topic, at);
     writeU32(bytes, slice.count, at + 4);
-    const numbers = [slice.firstId, slice.lastId, slice.offset, slice.bytes, slice.firstTime, slice.lastTime];
-    numbers.forEach((number, i) => writeU64(bytes, number, at + 8 + 8 * i));
+    writeU64(bytes, slice.firstId, at + 8);
+    writeU64(bytes, slice.lastId, at + 16);
+    writeU64(bytes, slice.offset, at + 24);
+    writeU64(bytes, slice.bytes, at + 32);
+    writeU64(bytes, slice.firstTime, at + 40);
+    writeU64(bytes, slice.lastTime, at + 48);
     at += SLICE_LENGTH;
   }
   writeU64(bytes, offset, at);

@@ -52,9 +52,14 @@ export class Run {
     this.#topics = Uint32Array.from(slices, ({ topic }) => topic);
     this.#counts = Uint32Array.from(slices, ({ count }) => count);
     this.#numbers = new Float64Array(6 * slices.length);
-    slices.forEach((slice, i) => {
-      const { firstId, lastId, offset, bytes, firstTime, lastTime } = slice;
-      this.#numbers.set([firstId, lastId, offset, bytes, firstTime, lastTime], 6 * i);
+    slices.forEach(({ firstId, lastId, offset, bytes, firstTime, lastTime }, i) => {
+      const numbers = this.#numbers;
+      numbers[6 * i] = firstId;
+      numbers[6 * i + 1] = lastId;
+      numbers[6 * i + 2] = offset;
+      numbers[6 * i + 3] = bytes;
+      numbers[6 * i + 4] = firstTime;
+      numbers[6 * i + 5] = lastTime;
     });
     this.firstId = slices.reduce((first, slice) => Math.min(first, slice.firstId), Infinity);
     this.lastId = slices.reduce((last, slice) => Math.max(last, slice.lastId), 0);
@@ -81,8 +86,12 @@ export class Run {
 
   /** What the run has of the `i`-th of its topics. */
   sliceAt(i: number): Slice {
-    const [firstId, lastId, offset, bytes, firstTime, lastTime] = this.#numbers.subarray(6 * i, 6 * i + 6);
-    return { topic: this.#topics[i], count: this.#counts[i], firstId, lastId, offset, bytes, firstTime, lastTime };
+    const numbers = this.#numbers;
+    const at = 6 * i;
+    return {
+      topic: this.#topics[i], count: this.#counts[i], firstId: numbers[at], lastId: numbers[at + 1],
+      offset: numbers[at + 2], bytes: numbers[at + 3], firstTime: numbers[at + 4], lastTime: numbers[at + 5],
+    };
   }
 
   /** What the run has of `topic`. */

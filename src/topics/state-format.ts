@@ -6,13 +6,16 @@
  *     body    checkpointed id, applied id, next numbers of a topic and a group
  *             count, (number of a run)…
  *             count, (number, name, retention, floor, last id)…                  topics
- *             count, (topic, name, settings, acks, attempts, lag, its bytes)…   groups
+ *             count, (topic, name, settings, acks, attempts, lag, its bytes, counted)…   groups
  *
  * Numbers and texts are as in `codec.ts`, acks and attempts as in `entry-format.ts`. Messages up to the checkpointed
- * id are in the runs as far as they are wanted. Entries up to the applied id have no more to say but messages.
+ * id are in the runs as far as they are wanted. Entries up to the applied id have no more to say but messages. Of later
+ * ones some may have been heeded when a topic or group was written: to apply them again changes nothing, since the lag
+ * of a group says how far behind the applied id messages are counted in it.
  */
 import { readU64, writeU32, writeU64 } from '../base/bytes.js';
 import { crc32 } from '../base/crc32.js';
+import { TurnBudget } from '../base/turns.js';
 import { WalError, type EntryId } from '../index.js';
 import { ByteReader, ByteWriter } from './codec.js';
 import { readMarks, readRetention, readSettings, writeMarks, writeRetention, writeSettings } from './entry-format.js';
@@ -23,6 +26,8 @@ import { GroupState, IdsAbove, TopicState } from './state.js';
 const MAGIC = Buffer.from('sws');
 const STATE_VERSION = 1;
 const HEADER_LENGTH = 16;
+/** What an id that is acknowledged costs, beside the bytes that are copied in a turn. */
+const MARK_COST = 256;
 
 /** What is stored beside topics and groups. */
 export interface Stored {
@@ -31,17 +36,31 @@ export interface Stored {
   readonly runs: readonly number[];
 }
 
-export function encodeState(registry: Registry, { checkpointedId, appliedId, runs }: Stored): Uint8Array[] {
+/**
+ * Encodes the state in turns of the event loop, since there may be very many topics. Entries may be applied meanwhile,
+ * up to `appliedNow()`.
+ */
+export async function encodeState(
+  registry: Registry, { checkpointedId, appliedId, runs }: Stored, appliedNow: () => EntryId,
+): Promise<Uint8Array[]> {
+  // Those there are now: others follow from entries above the applied id, and so does the end of these.
+  const [topics, groups] = [[...registry.topics()], [...registry.groups()]];
+  const turn = new TurnBudget();
   const writer = new ByteWriter(64 * 1024);
   writer.number(checkpointedId).number(appliedId).number(registry.nextTopic).number(registry.nextGroup);
   writer.number(runs.length);
   for (const run of runs) writer.number(run);
-  writer.number(registry.topicCount);
-  for (const { number, name, retain, floor, lastId } of registry.topics()) {
+  writer.number(topics.length);
+  for (const { number, name, retain, floor, lastId } of topics) {
     writeRetention(writer.number(number).text(name), retain).number(floor).number(lastId);
+    if (turn.spend(name.length)) await turn.nextTurn();
   }
-  writer.number(registry.groupCount);
-  for (const group of registry.groups()) writeGroup(writer, group);
+  writer.number(groups.length);
+  for (const group of groups) {
+    writeGroup(writer, group, appliedNow() - appliedId);
+    const marks = (group.acked?.size ?? 0) + (group.attempts?.size ?? 0);
+    if (turn.spend(MARK_COST * marks)) await turn.nextTurn();
+  }
   const body = writer.finish();
   const header = Buffer.alloc(HEADER_LENGTH);
   header.set(MAGIC);
@@ -51,12 +70,12 @@ export function encodeState(registry: Registry, { checkpointedId, appliedId, run
   return [header, body];
 }
 
-function writeGroup(writer: ByteWriter, group: GroupState): void {
+function writeGroup(writer: ByteWriter, group: GroupState, counted: number): void {
   const { topic, name, settings, lagMessages, lagBytes } = group;
   writeSettings(writer.number(topic.number).text(name), settings);
   writeMarks(writer, marksOf(group, group.acked));
   writeMarks(writer, marksOf(group, group.attempts));
-  writer.number(lagMessages).number(Math.max(0, lagBytes));
+  writer.number(lagMessages).number(Math.max(0, lagBytes)).number(counted);
 }
 
 function marksOf({ number, cursor }: GroupState, ids: IdsAbove | undefined): Marks {
@@ -99,7 +118,7 @@ function readGroup(reader: ByteReader, registry: Registry, appliedId: EntryId): 
   group.attempts = idsOf(attempts);
   group.lagMessages = reader.number();
   group.lagBytes = reader.number();
-  group.countedTo = appliedId;
+  group.countedTo = appliedId + reader.number();
   return group;
 }
 

@@ -2,8 +2,9 @@ import { randomInt } from 'node:crypto';
 import path from 'node:path';
 import { assert } from '../base/assert.js';
 import { hasCode } from '../base/errno.js';
+import { TurnBudget } from '../base/turns.js';
 import { WalError, type DirectoryLock, type FileHandle, type FileManager } from '../index.js';
-import { encodeIndex, encodeRecordHeader, encodeRunHeader, RECORD_HEADER_LENGTH } from './run-format.js';
+import { encodeIndex, encodeRunHeader, RECORD_HEADER_LENGTH, RUN_HEADER_LENGTH, writeRecord } from './run-format.js';
 import { IndexBuilder } from './run-index.js';
 import { readExactly, Run, type StoredMessage } from './run.js';
 
@@ -150,7 +151,7 @@ export class TopicFiles {
     this.#assertMayWrite();
     await this.#use(name, async (file) => {
       await file.truncate(0);
-      await writeAll(file, parts, 0, () => this.#assertMayWrite());
+      await writeAll(file, Buffer.concat(parts), 0, () => this.#assertMayWrite());
       await file.sync();
     }, 'create');
   }
@@ -197,55 +198,56 @@ export class TopicFiles {
 class RunWriter {
   readonly salt = randomInt(2 ** 32);
   readonly index = new IndexBuilder();
+  readonly #turn = new TurnBudget();
   readonly #file: FileHandle;
   readonly #assertMayWrite: () => void;
-  #parts: Uint8Array[] = [];
+  /** What is to be written next. */
+  #block = Buffer.allocUnsafeSlow(WRITE_BYTES);
   #pending = 0;
   #written = 0;
 
   constructor(file: FileHandle, number: number, assertMayWrite: () => void) {
     this.#file = file;
     this.#assertMayWrite = assertMayWrite;
-    this.#push(encodeRunHeader(number, this.salt));
+    this.#block.set(encodeRunHeader(number, this.salt));
+    this.#pending = RUN_HEADER_LENGTH;
   }
 
   async add({ topic, messages }: RunPart): Promise<void> {
-    for await (const { id, bytes } of messages) {
-      const offset = this.#end;
-      this.#push(encodeRecordHeader(id, bytes, this.salt, offset), bytes);
-      const isInOrder = this.index.add(topic, id, bytes, offset);
+    for await (const message of messages) {
+      if (this.#turn.spend(message.bytes.length)) await this.#turn.nextTurn();
+      const length = storedLength(message);
+      if (this.#pending + length > this.#block.length) await this.#makeRoom(length);
+      const offset = this.#written + this.#pending;
+      writeRecord(this.#block, this.#pending, message, this.salt, offset);
+      this.#pending += length;
+      const isInOrder = this.index.add(topic, message.id, message.bytes, offset);
       assert(isInOrder, 'the messages of a run are sorted by topic, and then by id');
-      if (this.#pending >= WRITE_BYTES) await this.#flush();
     }
   }
 
   async finish(): Promise<void> {
-    this.#push(encodeIndex(this.index.slices, this.salt, this.#end));
     await this.#flush();
+    const index = encodeIndex(this.index.slices, this.salt, this.#written);
+    await writeAll(this.#file, index, this.#written, this.#assertMayWrite);
     await this.#file.sync();
   }
 
-  get #end(): number {
-    return this.#written + this.#pending;
-  }
-
-  #push(...parts: Uint8Array[]): void {
-    for (const part of parts) this.#pending += part.length;
-    this.#parts.push(...parts);
+  async #makeRoom(length: number): Promise<void> {
+    await this.#flush();
+    if (length > this.#block.length) this.#block = Buffer.allocUnsafeSlow(length);
   }
 
   async #flush(): Promise<void> {
-    await writeAll(this.#file, this.#parts, this.#written, this.#assertMayWrite);
+    await writeAll(this.#file, this.#block.subarray(0, this.#pending), this.#written, this.#assertMayWrite);
     this.#written += this.#pending;
-    this.#parts = [];
     this.#pending = 0;
   }
 }
 
 async function writeAll(
-  file: FileHandle, parts: readonly Uint8Array[], position: number, assertMayWrite: () => void,
+  file: FileHandle, bytes: Uint8Array, position: number, assertMayWrite: () => void,
 ): Promise<void> {
-  const bytes = Buffer.concat(parts);
   for (let at = 0; at < bytes.length;) {
     assertMayWrite();
     at += await file.write([bytes.subarray(at)], position + at);

@@ -285,6 +285,17 @@ forEachFileManager('chunks in memory differ from those that are read, change lat
     const inMemory = entry.chunksInMemory();
     if (inMemory !== undefined) assert.deepEqual(inMemory, await entry.readAllChunks());
     found.push(inMemory);
+    const visited: [string, string][] = [];
+    const isVisited = entry.visitInMemory((data, position) => {
+      visited.push([Buffer.from(data).toString('hex'), Buffer.from(position.serialize()).toString('hex')]);
+    });
+    const iterated: [string, string][] = [];
+    for await (const chunk of entry) {
+      const data = Buffer.from(await chunk.readAll()).toString('hex');
+      iterated.push([data, Buffer.from(chunk.position.serialize()).toString('hex')]);
+    }
+    assert.equal(isVisited, inMemory !== undefined);
+    assert.deepEqual(visited, isVisited ? iterated : []);
   }
   // The buffers of this log do not hold the largest.
   const expected = written.map((chunks, i) => (i === 3 ? undefined : chunks.map((chunk) => chunk.toString('hex'))));
