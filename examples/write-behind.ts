@@ -23,8 +23,8 @@ const PREALLOCATE_BYTES = 4 * 1024 * 1024;
 export class WriteBehind {
   readonly #directory: string;
   #log!: WriteAheadLog;
-  #openTable: SqliteTable | undefined;
-  /** What came behind the table's `lastId`. */
+  #table!: SqliteTable;
+  /** What came after the table's `lastId`. */
   readonly #pending = new Map<string, Change>();
 
   private constructor(directory: string) {
@@ -64,48 +64,46 @@ export class WriteBehind {
   async set(key: string, value: string): Promise<void> {
     assertText(key);
     assertText(value);
-    const { id } = await this.#log.append([key, value]);
-    this.#apply(key, { id, value });
+    await this.#append(key, value);
   }
 
   /** Resolves when the deletion is durable in the log. */
   async delete(key: string): Promise<void> {
     assertText(key);
-    const { id } = await this.#log.append([key]);
-    this.#apply(key, { id, value: undefined });
+    await this.#append(key, undefined);
   }
 
   /** Resolves when what was begun is done and the directory is free. */
   async close(): Promise<void> {
     // Waits for a running checkpoint, which uses the table.
     await this.#log?.shutdown();
-    this.#openTable?.close();
+    this.#table?.close();
   }
 
   async #open(options: WriteBehindOptions): Promise<void> {
     try {
       this.#log = await WriteAheadLog.recover(this.#directory, {
+        open: () => this.#openTheTable(),
         shouldRecoverSegment({ versionInfo }) {
           if (VERSION_INFO.equals(versionInfo)) return 'recover';
           throw new Error('not the log of a write-behind store');
         },
         recover: async (entry) => {
           const { key, value } = await pairOf(entry);
-          this.#apply(key, { id: entry.id, value });
+          this.#pending.set(key, { id: entry.id, value });
         },
         checkpointTo: (lastId, entries) => this.#checkpointTo(lastId, entries),
       }, { preallocateBytes: PREALLOCATE_BYTES, ...options, sync: 'commit', versionInfo: VERSION_INFO });
-      // Now at the latest: whoever opens the store hears that the table cannot be opened.
-      void this.#table;
     } catch (error) {
       await this.close();
       throw error;
     }
   }
 
-  /** Not opened before the log is: until then another process can own the directory. */
-  get #table(): SqliteTable {
-    return (this.#openTable ??= new SqliteTable(path.join(this.#directory, 'table.sqlite')));
+  /** Not before the log owns the directory. The log then hands over only what the table does not have. */
+  #openTheTable(): number {
+    this.#table = new SqliteTable(path.join(this.#directory, 'table.sqlite'));
+    return this.#table.lastId;
   }
 
   async #checkpointTo(lastId: number, entries: SegmentReader): Promise<void> {
@@ -118,9 +116,10 @@ export class WriteBehind {
     for (const [key, { id }] of this.#pending) if (id <= lastId) this.#pending.delete(key);
   }
 
-  /** Commits can be heard of in another order than they were made, and after they were checkpointed. */
-  #apply(key: string, change: Change): void {
-    if (change.id > (this.#pending.get(key)?.id ?? this.#table.lastId)) this.#pending.set(key, change);
+  /** `onCommitted` is called in the order of the ids, and before the entry can be checkpointed. */
+  async #append(key: string, value: string | undefined): Promise<void> {
+    const chunks = value === undefined ? [key] : [key, value];
+    await this.#log.append(chunks, { onCommitted: ({ id }) => this.#pending.set(key, { id, value }) });
   }
 }
 

@@ -2,17 +2,18 @@ import { forOneLoop, Serial } from '../base/async.js';
 import { assertInternal } from '../base/assert.js';
 import { show } from '../base/bytes.js';
 import { toWalError, WalError } from '../base/errors.js';
-import { assertFrom, type EntryId } from '../model/entry.js';
+import { assertDirection, assertFrom, assertId, futureError, type EntryId } from '../model/entry.js';
 import { LogPosition } from '../model/log-position.js';
 import { resolveOptions, signalOf } from '../model/options.js';
 import type { FileManager } from '../files/file-manager.js';
 import { readIdentity } from '../engine/directory/identity-file.js';
+import { entriesBackwards } from '../engine/read/entries-backwards.js';
 import { ViewedChunks } from '../engine/read/viewed-chunks.js';
 import { viewLog, type LogView, type ViewOptions } from '../engine/view/log-view.js';
 import { openScanner } from '../engine/view/segment-chain.js';
 import { findClosedEnd, findLastEnd, type SegmentEnd } from '../engine/view/segment-end.js';
 import { findEntryStart } from '../segment/entry-start.js';
-import { damaged, Entry } from '../segment/segment-reader.js';
+import { damaged, Entry, loadFirst } from '../segment/segment-reader.js';
 import type { RecordScanner, ScanStart } from '../segment/record-scanner.js';
 import type { RecoveredSegment, Segment } from '../segment/segment.js';
 import { ChunkReader } from './chunk-reader.js';
@@ -50,6 +51,8 @@ export interface ReadOnlyOptions {
 export interface ReadOptions {
   /** The first entry id wanted, or the position of an entry's first chunk. Default: the oldest there is. */
   from?: EntryId | LogPosition;
+  /** Whether to go backwards, from `from` or the last entry, as `WriteAheadLog.entries` does. Default: false. */
+  reverse?: boolean;
   /** Ends the reading with its reason. */
   signal?: AbortSignal;
 }
@@ -185,6 +188,9 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
    * It can begin with an entry whose first chunk's position is known, without reading what comes before it, and throws
    * `WAL_NO_ENTRY` if that is the position of another chunk.
    *
+   * With `reverse`, it goes backwards. Each segment is then read three times, the last of the log twice. Damage in a
+   * segment is met before its entries: it ends the reading, or is reported, first.
+   *
    * Throws `WAL_POSITION_GONE` if entries from `from` on have been checkpointed, or are while this reads; `WAL_CORRUPT`
    * at damage, once the entries before it have been given; `WAL_CLOSED`; the signal's reason.
    *
@@ -204,10 +210,15 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
   }
 
   async *#read(options: ReadOptions, only?: number): AsyncGenerator<Entry, void, void> {
-    const signal = signalOf(options, { from: undefined });
-    const { from } = options;
+    const signal = signalOf(options, { from: undefined, reverse: undefined });
+    const { from, reverse = false } = options;
     assertFrom(from);
+    assertDirection(false, reverse);
     this.#assertOpen();
+    if (reverse) {
+      yield* this.#readBackwards(from, signal);
+      return;
+    }
     const view = this.#view;
     const { segments } = view;
     const first = from instanceof LogPosition ? this.#chunks.segmentAt(from).segmentId : 0;
@@ -233,6 +244,64 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
     } finally {
       for (const { segment } of segments) segment.unpin();
     }
+  }
+
+  async *#readBackwards(
+    from: EntryId | LogPosition | undefined, signal: AbortSignal | undefined,
+  ): AsyncGenerator<Entry, void, void> {
+    const view = this.#view;
+    const { segments } = view;
+    for (const { segment } of segments) segment.pin();
+    try {
+      if (from !== 0) assertNotGone(from, segments.at(0)?.segment);
+      const fromId = from instanceof LogPosition ? await this.#idAt(from) : from;
+      const below = fromId === undefined ? Infinity : fromId + 1;
+      for (let i = segments.length - 1; i >= 0; i--) {
+        const { segment, isGivenUp } = segments[i];
+        if (isGivenUp || segment.idBefore + 1 >= below) continue;
+        const { end, damage } = await this.#findEnd(i, view);
+        if (damage !== undefined) this.#report(damage);
+        for await (const entry of entriesBackwards({ segment, end, below, blockBytes: this.#options.bufferBytes })) {
+          signal?.throwIfAborted();
+          yield entry;
+        }
+      }
+    } finally {
+      for (const { segment } of segments) segment.unpin();
+    }
+  }
+
+  /** The id of the entry that begins with the chunk at `position`. */
+  async #idAt(from: LogPosition): Promise<EntryId> {
+    const entry = await loadFirst(this.#read({ from }));
+    return entry?.id ?? 0;
+  }
+
+  /**
+   * The entry with this id, whole in memory: it can be read for ever. Undefined if no entry has it: it was skipped, or
+   * rolled back. The segment with the id is read from its front.
+   *
+   * Rejects with `WAL_OUT_OF_RANGE` if no entry has the id yet, and as `entries` throws.
+   *
+   * @example
+   * await log.appendBatch(['one', 'two']);
+   * const reader = await WriteAheadLog.openReadOnly('my-log', options);
+   * console.log(await (await reader.entry(1))?.text(), await (await reader.lastEntry())?.text()); // one two
+   * await reader.close();
+   */
+  async entry(id: EntryId, options: { signal?: AbortSignal } = {}): Promise<Entry | undefined> {
+    assertId('id', id);
+    const signal = signalOf(options);
+    this.#assertOpen();
+    if (id > this.lastId) throw futureError('id', id, this.lastId + 1);
+    const entry = await loadFirst(this.#read({ from: id, ...signal === undefined ? {} : { signal } }));
+    return entry?.id === id ? entry : undefined;
+  }
+
+  /** The last entry, whole in memory; undefined if there is none. Its segment is read. Rejects as `entries` throws. */
+  async lastEntry(options: { signal?: AbortSignal } = {}): Promise<Entry | undefined> {
+    const signal = signalOf(options);
+    return loadFirst(this.#read({ reverse: true, ...signal === undefined ? {} : { signal } }));
   }
 
   /** As `entries()`. */
@@ -341,18 +410,23 @@ export class ReadOnlyLog implements AsyncDisposable, AsyncIterable<Entry> {
    * damaged.
    */
   async #openSegment(
-    index: number, { segments, last }: LogView, start: ScanStart | undefined,
+    index: number, view: LogView, start: ScanStart | undefined,
   ): Promise<SegmentEnd & { scanner: RecordScanner }> {
+    const found = await this.#findEnd(index, view, start);
+    const { segment } = view.segments[index];
+    return { ...found, scanner: await openScanner(segment, this.#options.bufferBytes, found.end, undefined, start) };
+  }
+
+  /** Where the whole entries of a segment end. It is settled first, so that nothing is shown of a part of a batch. */
+  async #findEnd(index: number, { segments, last }: LogView, start?: ScanStart): Promise<SegmentEnd> {
     const { segment } = segments[index];
     const { bufferBytes } = this.#options;
     // Where segments are missing, the next one is not the successor.
     const follower = segments[index + 1]?.link;
     const next = follower?.previousSegmentId === segment.segmentId ? follower : undefined;
-    // Where it ends is settled first, so that nothing is shown of a batch that is not whole.
-    const found = index === segments.length - 1 ? last
-      : next === undefined ? await findLastEnd(segment, bufferBytes)
-        : await findClosedEnd(segment, next, bufferBytes, start);
-    return { ...found, scanner: await openScanner(segment, bufferBytes, found.end, undefined, start) };
+    if (index === segments.length - 1) return last;
+    if (next === undefined) return findLastEnd(segment, bufferBytes);
+    return findClosedEnd(segment, next, bufferBytes, start);
   }
 
   #report(damage: WalError): void {

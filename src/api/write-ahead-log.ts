@@ -4,7 +4,8 @@ import { forOneLoop } from '../base/async.js';
 import { commitChannel, publish, recoverChannel, traced } from '../base/channels.js';
 import { systemEnvironment, type Environment } from '../base/environment.js';
 import { show } from '../base/bytes.js';
-import { assertFrom, assertId, futureError, entryData, entryDataLength } from '../model/entry.js';
+import { WalError } from '../base/errors.js';
+import { assertDirection, assertFrom, assertId, futureError, entryData, entryDataLength } from '../model/entry.js';
 import type { AppendOptions, ChunkData, CommittedEntry, EntryId } from '../model/entry.js';
 import type { LogPosition } from '../model/log-position.js';
 import { MAX_ENTRY_ID } from '../format/segment-format.js';
@@ -14,7 +15,8 @@ import {
 } from '../model/options.js';
 import type { Beginning, CreateOptions, ResolvedOptions, WalOptions } from '../model/options.js';
 import type { RecoveryReport } from '../model/recovery-report.js';
-import { EntryIterator } from '../engine/read/entry-iterator.js';
+import { EntryIterator, type EntryIteratorParts } from '../engine/read/entry-iterator.js';
+import { iterateBackwards } from '../engine/read/reverse-iterator.js';
 import { LiveChunks } from '../engine/read/live-chunks.js';
 import type { LogManagerOf } from '../engine/checkpoint/log-manager.js';
 import { Log } from '../engine/log/log.js';
@@ -22,7 +24,7 @@ import { openLog } from '../engine/log/open.js';
 import { shutDown } from '../engine/log/shut-down.js';
 import { ManagerCalls } from '../engine/log/manager-calls.js';
 import type { OpenEntry } from '../engine/write/open-entry.js';
-import type { Entry } from '../segment/segment-reader.js';
+import { loadFirst, type Entry } from '../segment/segment-reader.js';
 import { ChunkReader } from './chunk-reader.js';
 import { EntryWriter } from './entry-writer.js';
 import type { WalEvents } from '../model/wal-events.js';
@@ -69,6 +71,11 @@ export interface EntriesOptions {
   readonly from?: EntryId | LogPosition;
   /** Whether to wait for entries to come. Default: false. */
   readonly follow?: boolean;
+  /**
+   * Whether to go backwards: from the entry with the id `from`, or the one before it if it was skipped, or from the
+   * last one there is, down to the oldest that is still there. Default: false.
+   */
+  readonly reverse?: boolean;
   /** Ends the iteration with its reason. */
   readonly signal?: AbortSignal;
 }
@@ -278,6 +285,11 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * `hold`. An entry can be read until the next one is requested. Only one loop can iterate over what this returns; a
    * second one throws a TypeError.
    *
+   * With `reverse`, it goes backwards, a segment at a time. Nothing leads from an entry to the one before it, so each
+   * segment is read twice, the first time before any entry of it is delivered; in memory are 64 KiB of entries, or one
+   * that is larger, and a few bytes for every 64 KiB of the segment. It ends with the oldest entry that is still there
+   * when it gets to it.
+   *
    * Throws `WAL_OUT_OF_RANGE` if no entry has the id `from` yet and `follow` is not set. For a position, reading
    * rejects as `readAt` does; with `WAL_NO_ENTRY` if the chunk there is not the first of its entry; with
    * `WAL_NOT_DURABLE` if the entry is not durable yet and `follow` is not set. It also rejects with
@@ -291,20 +303,69 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * }
    */
   entries(options: EntriesOptions = {}): AsyncIterableIterator<Entry> {
-    const signal = signalOf(options, { from: undefined, follow: undefined });
-    const { from, follow = false } = options;
+    const signal = signalOf(options, { from: undefined, follow: undefined, reverse: undefined });
+    const { from, follow = false, reverse = false } = options;
     assertFrom(from);
-    if (typeof follow !== 'boolean') throw new TypeError(`follow must be a boolean, not ${show(follow)}`);
-    const parts = {
+    assertDirection(follow, reverse);
+    const { nextId } = this.#log.rotation;
+    if (typeof from === 'number' && from > nextId && !follow) throw futureError('from', from, nextId);
+    const parts = this.#iteratorParts;
+    const entries = reverse
+      ? iterateBackwards(parts, from, signal) : new EntryIterator(parts, from, follow, signal);
+    return forOneLoop<AsyncIterableIterator<Entry>>(entries, 'entries()');
+  }
+
+  /**
+   * The entry with this id, whole in memory: it can be read for ever. Undefined if the id was skipped or rolled back,
+   * or dropped by `truncateAfter`. There is no index: the segment with the id is read from its front up to the entry.
+   * A program that wants entries again keeps their positions, for `read`.
+   *
+   * Rejects with `WAL_OUT_OF_RANGE` if no entry has the id yet, with `WAL_NOT_DURABLE` if it is not durable yet, with
+   * `WAL_POSITION_GONE` if it has been checkpointed, with `WAL_CORRUPT`, `WAL_FAILED`, `WAL_CLOSED`, or the signal's
+   * reason.
+   *
+   * @example
+   * await log.appendBatch(['one', 'two', 'three']);
+   * const entry = await log.entry(2);
+   * console.log(await entry?.text()); // two
+   */
+  async entry(id: EntryId, options: { signal?: AbortSignal } = {}): Promise<Entry | undefined> {
+    assertId('id', id);
+    const signal = signalOf(options);
+    const { rotation: { nextId }, lifecycle: { refusal }, flusher } = this.#log;
+    if (id >= nextId) throw futureError('id', id, nextId);
+    if (refusal !== undefined) throw refusal;
+    // Where all is durable, the ids above belong to no entry.
+    const isAllDurable = flusher.pendingBytes === 0 && flusher.unsyncedBytes === 0;
+    if (id > this.durableId && !isAllDurable) {
+      throw new WalError('WAL_NOT_DURABLE', `entry ${id} is not durable yet`);
+    }
+    this.#log.segments.assertNotGone(id);
+    const entry = await loadFirst(new EntryIterator(this.#iteratorParts, id, false, signal));
+    return entry?.id === id ? entry : undefined;
+  }
+
+  /**
+   * The last entry that is durable, whole in memory; undefined if there is none in the log. Costs what it costs to
+   * begin `entries({ reverse: true })`: the segment that it is in is read. Rejects as `entry` does.
+   *
+   * @example
+   * console.log(await log.lastEntry()); // undefined
+   * await log.appendBatch(['one', 'two']);
+   * console.log(await (await log.lastEntry())?.text()); // two
+   */
+  async lastEntry(options: { signal?: AbortSignal } = {}): Promise<Entry | undefined> {
+    return loadFirst(iterateBackwards(this.#iteratorParts, undefined, signalOf(options)));
+  }
+
+  get #iteratorParts(): EntryIteratorParts {
+    return {
       segments: this.#log.segments,
       chunks: this.#chunks,
       durableId: this.#log.flusher.durableId,
       blockBytes: this.#log.options.bufferBytes,
       closed: () => this.#log.lifecycle.refusal,
     };
-    const { nextId } = this.#log.rotation;
-    if (typeof from === 'number' && from > nextId && !follow) throw futureError('from', from, nextId);
-    return forOneLoop(new EntryIterator(parts, from, follow, signal), 'entries()');
   }
 
   /**

@@ -137,6 +137,13 @@ export function assertFrom(from: unknown): asserts from is EntryId | LogPosition
   assertId('from', from);
 }
 
+/** Throws for anything but a boolean, and for both at once: what is to come has no last entry to begin with. */
+export function assertDirection(follow: unknown, reverse: unknown): void {
+  if (typeof follow !== 'boolean') throw new TypeError(`follow must be a boolean, not ${show(follow)}`);
+  if (typeof reverse !== 'boolean') throw new TypeError(`reverse must be a boolean, not ${show(reverse)}`);
+  if (follow && reverse) throw new RangeError('follow and reverse exclude each other');
+}
+
 /** For an id that no entry has yet, nor the next one will have. */
 export function futureError(name: string, id: EntryId, nextId: EntryId): WalError {
   return new WalError('WAL_OUT_OF_RANGE', `${name} is ${id}, but the next entry will be ${nextId}`);

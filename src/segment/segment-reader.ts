@@ -26,17 +26,20 @@ export class EntryChunk implements AsyncIterable<Uint8Array> {
   /** The length of its data in bytes. */
   readonly length: number;
   readonly #entry: Entry;
+  readonly #data: Uint8Array | undefined;
 
-  /** @internal */
-  constructor(entry: Entry, position: LogPosition, length: number) {
+  /** @internal `data` if the whole entry is held in memory. */
+  constructor(entry: Entry, position: LogPosition, length: number, data?: Uint8Array) {
     assertInternal(entry instanceof Entry, 'EntryChunk', 'iterating over an Entry');
     this.#entry = entry;
+    this.#data = data;
     this.position = position;
     this.length = length;
   }
 
   /** The chunk's data. Throws `WAL_CORRUPT` if it has been damaged since the entry was verified. */
   async readAll(): Promise<Uint8Array> {
+    if (this.#data !== undefined) return Buffer.from(this.#data);
     const { offset } = this.position;
     const resident = this.#entry.resident(offset + format.CHUNK_HEADER_LENGTH, this.length);
     if (resident !== undefined) return Buffer.from(resident);
@@ -45,7 +48,8 @@ export class EntryChunk implements AsyncIterable<Uint8Array> {
 
   /** The chunk's data in pieces, for chunks too large to hold. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
-    yield* (await this.#open()).stream();
+    if (this.#data !== undefined) yield Buffer.from(this.#data);
+    else yield* (await this.#open()).stream();
   }
 
   #open(): Promise<ChunkSource> {
@@ -54,8 +58,8 @@ export class EntryChunk implements AsyncIterable<Uint8Array> {
 }
 
 /**
- * An entry that has been verified whole. It can be read until the call it was handed to has returned,
- * or the segment reader it came from has ended.
+ * An entry that has been verified whole. It can be read until the call it was handed to has returned, or until the
+ * next one is requested where it came from a loop. One that was asked for by itself can be read for ever.
  *
  * @example
  * await log.appendBatch(['hello', '{ "color": "blue" }']);
@@ -81,7 +85,10 @@ export class Entry implements AsyncIterable<EntryChunk> {
   readonly source: Segment;
   /** @internal */
   readonly extent: EntryExtent;
-  readonly #scanner: RecordScanner;
+  /** What has read it; undefined once it is held in memory. */
+  #scanner: RecordScanner | undefined;
+  /** Its chunks, if it is held in memory. */
+  #chunks: readonly { readonly position: LogPosition; readonly data: Uint8Array }[] = [];
 
   /** @internal */
   constructor(scanner: RecordScanner, extent: EntryExtent) {
@@ -128,6 +135,7 @@ export class Entry implements AsyncIterable<EntryChunk> {
    */
   chunksInMemory(): Uint8Array[] | undefined {
     const { start, end } = this.extent;
+    if (this.#scanner === undefined) return this.#chunks.map(({ data }) => Buffer.from(data));
     const resident = this.#scanner.resident(start, end);
     return resident === undefined ? undefined : copyChunks(resident, this.source.format);
   }
@@ -144,6 +152,10 @@ export class Entry implements AsyncIterable<EntryChunk> {
    * }
    */
   visitInMemory(use: (data: Uint8Array, position: LogPosition) => void): boolean {
+    if (this.#scanner === undefined) {
+      for (const { data, position } of this.#chunks) use(data, position);
+      return true;
+    }
     const { start, end } = this.extent;
     const resident = this.#scanner.resident(start, end);
     if (resident === undefined) return false;
@@ -164,6 +176,20 @@ export class Entry implements AsyncIterable<EntryChunk> {
 
   /** The chunks in the order in which they were written. */
   async *[Symbol.asyncIterator](): AsyncGenerator<EntryChunk, void, void> {
+    if (this.#scanner !== undefined) yield* this.#read();
+    else for (const { position, data } of this.#chunks) yield new EntryChunk(this, position, data.length, data);
+  }
+
+  /** @internal Takes all of it into memory: it can be read from then on whatever becomes of its segment. */
+  async load(): Promise<this> {
+    const chunks = [];
+    for await (const chunk of this) chunks.push({ position: chunk.position, data: await chunk.readAll() });
+    this.#chunks = chunks;
+    this.#scanner = undefined;
+    return this;
+  }
+
+  async *#read(): AsyncGenerator<EntryChunk, void, void> {
     const header = Buffer.alloc(format.CHUNK_HEADER_LENGTH);
     const end = this.extent.end - this.source.format.endLength;
     for (let at = this.extent.start + format.ENTRY_LENGTH; at < end;) {
@@ -183,11 +209,11 @@ export class Entry implements AsyncIterable<EntryChunk> {
 
   /** @internal */
   resident(start: number, length: number): Buffer | undefined {
-    return this.#scanner.resident(start, start + length);
+    return this.#scanner?.resident(start, start + length);
   }
 
   async #readHeader(header: Buffer, at: number): Promise<void> {
-    const resident = this.#scanner.resident(at, at + header.length);
+    const resident = this.#scanner?.resident(at, at + header.length);
     if (resident !== undefined) header.set(resident);
     else header.fill(0, await this.source.read(header, at));
   }
@@ -272,6 +298,16 @@ export class SegmentReader implements AsyncIterable<Entry> {
     const { segmentId } = this.segment;
     const message = `segment ${segmentId} could be read only until checkpointTo returned`;
     throw new WalError('WAL_POSITION_GONE', message, { segmentId });
+  }
+}
+
+/** The first of `entries`, whole in memory; undefined if there is none. */
+export async function loadFirst(entries: AsyncIterableIterator<Entry>): Promise<Entry | undefined> {
+  try {
+    const first = await entries.next();
+    return first.done === true ? undefined : await first.value.load();
+  } finally {
+    await entries.return?.();
   }
 }
 

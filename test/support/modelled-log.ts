@@ -263,6 +263,25 @@ export class ModelledLog {
     }));
   }
 
+  /** The same from the last that is durable to the hold, or to the oldest. */
+  async iterateBackwards(): Promise<Outcome> {
+    const log = this.#open();
+    const from = this.model.heldFrom ?? 0;
+    const before = this.model.attempts.length;
+    const shown: { readonly entry: ShownEntry; readonly cuts: number }[] = [];
+    const showAll = async (): Promise<void> => {
+      for await (const entry of log.entries({ reverse: true })) {
+        const { cuts } = this.model;
+        if (entry.id < from) break;
+        shown.unshift({ entry: await shownEntry(entry), cuts });
+      }
+      let last = -1;
+      for (const { entry, cuts } of shown) last = this.model.iterated(entry, from, last, cuts);
+      this.model.iteratedAll(from, last, before);
+    };
+    return this.#outcome('entries()', showAll());
+  }
+
   /** Follows the log from here on, as long as it is open. */
   follow(): void {
     const entries = this.#open().entries({ from: this.#open().durableId + 1, follow: true });

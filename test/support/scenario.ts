@@ -106,6 +106,7 @@ export class Scenario {
       case 'release the hold': return void (await log.releaseHold());
       case 'iterate':
         await log.iterate();
+        await log.iterateBackwards();
         return void (await log.iterateFromMiddle());
       case 'follow': return log.follow();
       case 'append the same':

@@ -47,11 +47,23 @@ export class LiveSegments implements Iterable<Segment> {
    * come. Throws `WAL_POSITION_GONE` if the entry has been there once.
    */
   holding(id: EntryId): Segment {
-    if (id <= this.#goneId) {
-      throw new WalError('WAL_POSITION_GONE', `entry ${id} is gone, with all up to ${this.#goneId}`);
-    }
+    this.assertNotGone(id);
     const holding = this.#segments.find((segment) => segment.phase !== 'discarded' && segment.lastId >= id);
     return holding ?? this.#segments[this.#segments.length - 1];
+  }
+
+  /** The last segment that can hold an entry with an id below `id`, and is not gone; undefined if there is none. */
+  below(id: EntryId): Segment | undefined {
+    return this.#segments.findLast((segment) => {
+      const { phase, isEmpty, idBefore, lastId } = segment;
+      return phase !== 'discarded' && !isEmpty && idBefore + 1 < id && lastId > this.#goneId;
+    });
+  }
+
+  /** Throws `WAL_POSITION_GONE` if the entry with `id` has been there once. */
+  assertNotGone(id: EntryId): void {
+    if (id > this.#goneId) return;
+    throw new WalError('WAL_POSITION_GONE', `entry ${id} is gone, with all up to ${this.#goneId}`);
   }
 
   /** The index of the last segment whose id is at most `segmentId`; -1 if there is none. */
