@@ -18,6 +18,16 @@ export interface ArchivedEntryHead {
 
 /**
  * A chunk of an archived entry.
+ *
+ * @example
+ * const store = directoryStore('another-disk', options.fileManager);
+ * const archive = await Archive.open(log, store, { prefix: 'orders', everyMs: 0 });
+ * await archive.archived((await log.append('hello')).id);
+ * const reader = await ArchiveReader.open(store, { prefix: 'orders' });
+ * for await (const entry of reader.entries()) {
+ *   for await (const chunk of entry) console.log(chunk.length, String(await chunk.readAll())); // 5 hello
+ * }
+ * await archive.close();
  */
 export class ArchivedChunk implements AsyncIterable<Uint8Array> {
   /** The length of its data in bytes. */
@@ -50,6 +60,15 @@ export class ArchivedChunk implements AsyncIterable<Uint8Array> {
 /**
  * An entry in the archive, whose bytes have been verified. It can be read once, from the front to the back, until the
  * next one is requested.
+ *
+ * @example
+ * const store = directoryStore('another-disk', options.fileManager);
+ * const archive = await Archive.open(log, store, { prefix: 'orders', everyMs: 0 });
+ * await archive.archived((await log.append('hello')).id);
+ * const reader = await ArchiveReader.open(store, { prefix: 'orders' });
+ * for await (const entry of reader.entries()) console.log(entry.endsBatch, await entry.text()); // true hello
+ * for await (const entry of reader.entries()) console.log((await entry.readAllChunks()).length); // 1
+ * await archive.close();
  */
 export class ArchivedEntry implements AsyncIterable<ArchivedChunk> {
   /** Its number in its log. */

@@ -21,6 +21,10 @@ export type ArchiveErrorCode =
   | 'ARCHIVE_CORRUPT'
   /** The store creates an object although there is one of that name, so it cannot keep two writers apart. */
   | 'ARCHIVE_UNSAFE_STORE'
+  /** There is no archive at the prefix. */
+  | 'ARCHIVE_NOT_FOUND'
+  /** Entries that are asked for have been deleted by retention. */
+  | 'ARCHIVE_GONE'
   /** The archive has been closed. */
   | 'ARCHIVE_CLOSED';
 

@@ -49,7 +49,8 @@ async function missingError(at: SlotStore, slot: number): Promise<ArchiveError> 
   return new ArchiveError('ARCHIVE_GAP', `slot ${slot} of the archive is missing: ${why}`, { slot });
 }
 
-function assertFollows(before: Slot, found: Slot): void {
+/** Throws `ARCHIVE_CORRUPT` if a slot is not the one after `before`. */
+export function assertFollows(before: Slot, found: Slot): void {
   const { previous, firstId, epoch } = found;
   if (previous === before.hash && firstId === before.lastId + 1 && epoch >= before.epoch) return;
   const message = `slot ${found.slot} of the archive does not follow the one before it`;

@@ -134,7 +134,8 @@ const cases: Record<string, Run> = {
  *
  * @example
  * const store = directoryStore('/objects', new MemoryFileManager());
- * for (const { name, run } of objectStoreSuite) test(name, () => run(store, 'suite'));
+ * for (const { run } of objectStoreSuite) await run(store, 'suite');
+ * console.log(objectStoreSuite[0].name); // an object is not what was stored
  */
 export const objectStoreSuite: readonly ObjectStoreCase[] = Object.entries(cases).map(([name, run], index) => {
   return { name, run: (store, prefix) => run(store, `${prefix}/case-${index}`) };
