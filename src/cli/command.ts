@@ -15,13 +15,15 @@ interface Option {
   readonly help: string;
 }
 
-/** One word after `segmented-wal`. */
+/** One word after `segmented-wal`, or two. */
 export interface Command {
   readonly name: string;
   readonly summary: string;
   /** Further lines of its help. */
   readonly details?: string;
   readonly options: Readonly<Record<string, Option>>;
+  /** What it takes before its options. Default: DIR. */
+  readonly operand?: 'DIR' | 'NEWDIR' | 'none';
   /** Returns the exit status. */
   run(args: Arguments): Promise<number>;
 }
@@ -55,6 +57,7 @@ export class Arguments {
     this.#values = parsed.values;
     const [directory, ...rest] = parsed.positionals;
     if (this.has('help')) this.directory = '';
+    else if (command.operand === 'none') this.directory = assertNone(parsed.positionals);
     else if (directory === undefined) throw new UsageError('a directory is missing');
     else if (rest.length > 0) throw new UsageError(`takes one directory, not also ${rest.join(' ')}`);
     else this.directory = directory;
@@ -83,6 +86,11 @@ export class Arguments {
     if (!Number.isSafeInteger(value)) throw new UsageError(`--${name} takes a whole number, not ${text}`);
     return value;
   }
+}
+
+function assertNone(words: readonly string[]): string {
+  if (words.length > 0) throw new UsageError(`takes options only, not ${words.join(' ')}`);
+  return '';
 }
 
 /** An option as it was given. */

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { NodeFileManager, WriteAheadLog } from '../index.js';
-import type { Entry, EntryId, LogManager, WalOptions } from '../index.js';
+import type { CreateOptions, Entry, EntryId, LogManager, WalOptions } from '../index.js';
 import type { FoundLog } from './found-log.js';
 import { withInterrupts } from './interrupts.js';
 import { NewDirectory } from './new-directory.js';
@@ -18,7 +18,7 @@ export interface Copied {
 }
 
 /** A manager that checkpoints nothing: what is written into the log stays in the log. */
-const keepAll: LogManager = {
+export const keepAll: LogManager = {
   recover: () => undefined,
   checkpointTo(_lastId, _entries, log) {
     // Where nothing listens, a failure is a process warning. The first can come before `recover` has resolved.
@@ -38,9 +38,9 @@ export function copiedTo(directory: string, { entries }: Copied): string {
  * Copies every whole entry into a new log in `directory`, in order. The new log has its name only once it is complete
  * and durable: a copy that fails, or is interrupted, leaves nothing under that name.
  */
-export async function copyLog(source: FoundLog, directory: string): Promise<Copied> {
+export async function copyLog(source: FoundLog, directory: string, identity?: string): Promise<Copied> {
   const place = await NewDirectory.at(directory);
-  const target = new Target(place, Math.max(0, ...source.reader.segments.map((segment) => segment.size)));
+  const target = new Target(place, Math.max(0, ...source.reader.segments.map((segment) => segment.size)), identity);
   return withInterrupts(async (signal) => {
     try {
       // What is checkpointed meanwhile goes together with all before it: the copy is the log as it was after that.
@@ -76,6 +76,7 @@ async function assertArrived(directory: string, entries: number): Promise<void> 
 class Target {
   readonly #place: NewDirectory;
   readonly #preallocateBytes: number;
+  readonly #identity: string | undefined;
   #entries = 0;
   #log: WriteAheadLog | undefined;
   #versionInfo: Uint8Array = new Uint8Array();
@@ -85,8 +86,9 @@ class Target {
   #batch: Uint8Array[][] = [];
   #batchBytes = 0;
 
-  constructor(place: NewDirectory, segmentBytes: number) {
+  constructor(place: NewDirectory, segmentBytes: number, identity: string | undefined) {
     this.#place = place;
+    this.#identity = identity;
     this.#preallocateBytes = Math.min(MOST_SEGMENT_BYTES, Math.max(LEAST_SEGMENT_BYTES, segmentBytes));
   }
 
@@ -142,7 +144,7 @@ class Target {
     const options: WalOptions = { preallocateBytes: this.#preallocateBytes, versionInfo };
     if (isFirst) {
       await this.#place.make();
-      this.#log = await WriteAheadLog.create(directory, keepAll, { ...options, nextId: entry.id });
+      this.#log = await WriteAheadLog.create(directory, keepAll, { ...options, ...this.#beginningWith(entry.id) });
     } else {
       await removeEmptyLast(directory);
       this.#log = await WriteAheadLog.recover(directory, keepAll, options);
@@ -151,6 +153,10 @@ class Target {
     }
     this.#nextId = this.#log.stats().nextId;
     return this.#log;
+  }
+
+  #beginningWith(nextId: EntryId): CreateOptions {
+    return this.#identity === undefined ? { nextId } : { nextId, identity: this.#identity };
   }
 
   #push(append: Promise<unknown>): void {

@@ -120,14 +120,15 @@ function clearBar(isTerminal: boolean): void {
 export class Progress {
   #drawn = -Infinity;
 
-  update(done: number, total: number): void {
+  /** `what` all of it is, if it is not a number of bytes. */
+  update(done: number, total: number, what = size(total)): void {
     if (!process.stderr.isTTY || isBarNeedless || performance.now() - this.#drawn < REDRAW_MS) return;
     this.#drawn = performance.now();
     isBarDrawn = true;
     const part = total === 0 ? 1 : Math.min(1, done / total);
     const filled = Math.round(part * BAR);
     const percent = `${Math.round(part * 100)}`.padStart(3);
-    process.stderr.write(`\r[${'#'.repeat(filled)}${' '.repeat(BAR - filled)}] ${percent} % of ${size(total)}`);
+    process.stderr.write(`\r[${'#'.repeat(filled)}${' '.repeat(BAR - filled)}] ${percent} % of ${what}`);
   }
 
   end(): void {

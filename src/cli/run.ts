@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { archiveInspect, archiveRestore, archiveShip, archiveVerify } from './commands/archive.js';
+import { backup } from './commands/backup.js';
 import { bench } from './commands/bench.js';
 import { Arguments, HELP_OPTION, TO_OPTION, UsageError, WRONG_USAGE, type Command } from './command.js';
 import { dump } from './commands/dump.js';
@@ -12,12 +14,17 @@ import { tail } from './commands/tail.js';
 import { topics } from './commands/topics.js';
 import { verify } from './commands/verify.js';
 
-const COMMANDS: readonly Command[] = [inspect, verify, dump, tail, topics, repair, importLog, bench];
+const COMMANDS: readonly Command[] = [
+  inspect, verify, dump, tail, topics, repair, importLog, backup, bench,
+  archiveInspect, archiveVerify, archiveRestore, archiveShip,
+];
 
 /** Carries out a command with its arguments. Returns the exit status. */
-export async function run([name, ...rest]: readonly string[]): Promise<number> {
+export async function run(words: readonly string[]): Promise<number> {
+  const [name, ...rest] = joined(words);
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    const command = COMMANDS.find((candidate) => candidate.name === rest[0]);
+    const [asked] = joined(rest);
+    const command = COMMANDS.find((candidate) => candidate.name === asked);
     for (const line of command === undefined ? overview() : helpOf(command)) await print(line);
     return name === undefined ? WRONG_USAGE : 0;
   }
@@ -37,6 +44,13 @@ export async function run([name, ...rest]: readonly string[]): Promise<number> {
   }
 }
 
+/** The words of a command line, with the two of a command that has two as one. */
+function joined([first, second, ...rest]: readonly string[]): string[] {
+  const both = `${first} ${second}`;
+  if (COMMANDS.some(({ name }) => name === both)) return [both, ...rest];
+  return [first, second, ...rest].filter((word) => word !== undefined);
+}
+
 async function version(): Promise<string> {
   const manifest = await readFile(new URL('../../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(manifest) as { version: string }).version;
@@ -48,15 +62,15 @@ function overview(): string[] {
     '',
     ...list(COMMANDS.map(({ name, summary }) => [`  ${name}`, summary])),
     '',
-    'No command changes the log in DIR, which another process may have open.',
+    'No command but archive ship changes the log in DIR, which another process may have open.',
     'COMMAND --help describes a command, --version prints the version.',
   ];
 }
 
-function helpOf({ name, summary, details, options }: Command): string[] {
+function helpOf({ name, summary, details, options, operand = 'DIR' }: Command): string[] {
   const described: Command['options'] = { ...options, help: HELP_OPTION };
   return [
-    `usage: segmented-wal ${name} DIR${options.to === TO_OPTION ? ' --to NEWDIR' : ''} [options]`,
+    `usage: segmented-wal ${name}${operand === 'none' ? '' : ` ${operand}`}${neededBy(options)} [options]`,
     '',
     `${summary[0].toUpperCase()}${summary.slice(1)}.`,
     ...details === undefined ? [] : details.split('\n'),
@@ -66,4 +80,9 @@ function helpOf({ name, summary, details, options }: Command): string[] {
       return [`  ${abbreviation}--${option}${value === undefined ? '' : ` ${value}`}`, help];
     })),
   ];
+}
+
+/** The options that a command cannot do without. */
+function neededBy({ to, store }: Command['options']): string {
+  return `${to === TO_OPTION ? ' --to NEWDIR' : ''}${store === undefined ? '' : ' --store STORE'}`;
 }
