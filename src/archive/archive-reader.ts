@@ -43,7 +43,7 @@ export interface ArchiveReaderOptions {
  * await archive.archived((await log.append('hello')).id);
  * const reader = await ArchiveReader.open(store, { prefix: 'orders' });
  * const yesterday: ArchivedEntriesOptions = { to: new Date(Date.now() - 24 * 60 * 60 * 1000) };
- * for await (const entry of reader.entries(yesterday)) console.log(entry.id); // there was none
+ * console.log((await reader.entries(yesterday).next()).done); // true
  * await archive.close();
  */
 export interface ArchivedEntriesOptions {

@@ -67,7 +67,13 @@ export class ArchivedChunk implements AsyncIterable<Uint8Array> {
  * await archive.archived((await log.append('hello')).id);
  * const reader = await ArchiveReader.open(store, { prefix: 'orders' });
  * for await (const entry of reader.entries()) console.log(entry.endsBatch, await entry.text()); // true hello
- * for await (const entry of reader.entries()) console.log((await entry.readAllChunks()).length); // 1
+ * for await (const entry of reader.entries()) {
+ *   const chunks = entry.chunksInMemory() ?? await entry.readAllChunks();
+ *   console.log(chunks.length); // 1
+ * }
+ * for await (const entry of reader.entries()) {
+ *   await entry.json().catch((error: Error) => console.log(error.name)); // SyntaxError
+ * }
  * await archive.close();
  */
 export class ArchivedEntry implements AsyncIterable<ArchivedChunk> {

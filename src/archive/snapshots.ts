@@ -13,7 +13,7 @@ import type { SlotStore } from './slot-store.js';
  * await archive.archived((await log.append('hello')).id);
  * const reader = await ArchiveReader.open(store, { prefix: 'orders' });
  * const snapshots: readonly SnapshotInfo[] = reader.snapshots;
- * for (const { lastId, time } of snapshots) console.log(lastId, time); // there is none
+ * console.log(snapshots.length); // 0
  * await archive.close();
  */
 export interface SnapshotInfo extends AsyncIterable<Uint8Array> {
