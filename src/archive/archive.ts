@@ -18,6 +18,8 @@ import { probe } from './probe.js';
 import type { Shipment } from './shipment.js';
 import { Shipper } from './shipper.js';
 import type { RequestFailure, SlotStore } from './slot-store.js';
+import { uploadSnapshot } from './snapshot-upload.js';
+import { Upkeep } from './upkeep.js';
 import { holdName, takeOver, type Takeover } from './taking-over.js';
 
 /** What an archive takes from outside besides the log and the store. */
@@ -54,6 +56,8 @@ interface ArchiveParts extends Takeover {
  * const { id } = await log.append('hello');
  * await archive.archived(id); // now it survives the machine
  * console.log(archive.epoch, archive.archivedId, archive.stats().lagEntries); // 1 1 0
+ * async function* state() { yield Buffer.from('what the entries up to there have led to'); }
+ * await archive.snapshot(id, state());
  * await archive.close();
  */
 export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposable {
@@ -61,6 +65,7 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
   readonly #shipper: Shipper;
   readonly #shipping: Promise<void>;
   readonly #holdKeeper: HoldKeeper;
+  readonly #upkeep: Upkeep;
   readonly #waiters = new Waiters<EntryId>();
   readonly #lag = new LagClock();
   readonly #latency: RecordableHistogram = createHistogram();
@@ -80,6 +85,7 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     at.onFailure = (failure) => this.#requestFailed(failure);
     delete at.attempts;
     this.#holdKeeper = new HoldKeeper(log, hold, environment);
+    this.#upkeep = new Upkeep({ at, slots, keys, options, date: () => environment.date() });
     const store = async (shipment: Shipment): Promise<void> => {
       try {
         await this.#store(shipment);
@@ -151,11 +157,39 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
    * `ARCHIVE_CLOSED`, with the log's error if it has failed or been shut down, or with the signal's reason.
    */
   async archived(id: EntryId, options: { signal?: AbortSignal } = {}): Promise<void> {
-    if (!Number.isSafeInteger(id) || id < 0) throw new RangeError(`id must be an entry's id, not ${show(id)}`);
+    assertId('id', id);
     options.signal?.throwIfAborted();
     if (id <= this.#archivedId) return;
     if (this.#end !== undefined) throw this.#end;
     await this.#waiters.wait(id, options.signal);
+  }
+
+  /**
+   * Stores the state that your own storage had when it had applied all entries up to `lastId`. A restore can begin with
+   * it; what `keep` does not ask for any more is deleted. Waits until those entries are archived. `state` is read once,
+   * and need not fit into memory.
+   *
+   * Rejects as `archived` does, with what `state` throws, or with a RangeError if there is a later snapshot or no entry
+   * `lastId`. Nothing has changed then.
+   */
+  async snapshot(lastId: EntryId, state: AsyncIterable<Uint8Array>): Promise<void> {
+    const { log, at, keys, options, environment } = this.#parts;
+    assertId('lastId', lastId);
+    if (lastId > log.durableId) throw new RangeError(`lastId is ${lastId}, but the log ends with ${log.durableId}`);
+    if (this.#end !== undefined) throw this.#end;
+    const last = await this.#upkeep.lastSnapshot();
+    if (last !== undefined && last.lastId > lastId) {
+      throw new RangeError(`lastId is ${lastId}, but there is a snapshot of ${last.lastId}`);
+    }
+    const nextKey = (): string => keys.next('snapshots');
+    const { maxBytes, compress } = options;
+    const plan = { at, nextKey, maxBytes, compress, date: () => environment.date() };
+    const snapshot = await uploadSnapshot(plan, lastId, state);
+    await this.archived(lastId);
+    await this.#upkeep.step(snapshot).catch((error: unknown) => {
+      this.#upkeepFailed(error as Error);
+      throw error;
+    });
   }
 
   /** Where the archive stands now. */
@@ -224,8 +258,15 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     this.#lag.reach(this.#archivedId);
     this.#waiters.resolve((id) => id <= this.#archivedId);
     this.#holdKeeper.advance(this.#archivedId);
+    this.#upkeep.mergeIfDue()?.catch((error: unknown) => this.#upkeepFailed(error as Error));
     const bytes = entries.body.length + (entries.parts ?? []).reduce((sum, { length }) => sum + length, 0);
     this.#report('archived', { lastId: this.#archivedId, entries: shipment.entries, bytes });
+  }
+
+  /** Shipping goes on without upkeep, unless the archive is not this one's any more. */
+  #upkeepFailed(error: Error): void {
+    if (error instanceof ArchiveError && error.code === 'ARCHIVE_FENCED') this.#fail(error, true);
+    else if (error !== this.#parts.at.signal.reason) this.#lastError = error;
   }
 
   /** The shipper has ended. */
@@ -275,6 +316,11 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
 
 function closedError(): ArchiveError {
   return new ArchiveError('ARCHIVE_CLOSED', 'the archive has been closed');
+}
+
+function assertId(name: string, id: unknown): void {
+  if (typeof id === 'number' && Number.isSafeInteger(id) && id >= 0) return;
+  throw new RangeError(`${name} must be the id of an entry, not ${show(id)}`);
 }
 
 function assertStore(store: unknown): void {

@@ -7,6 +7,8 @@ import type { Part, Slot, SlotHeader, SlotKind } from './slot-format.js';
 import { getSlot, lastSlot, listSlots, untilAnswered, type SlotStore } from './slot-store.js';
 
 const NO_BODY = new Uint8Array();
+/** What is not deleted then is left to the next time. */
+const DELETE_ATTEMPTS = 3;
 
 /** Who writes. */
 export interface SlotWriter {
@@ -127,7 +129,18 @@ export class Slots {
     for (const slot of await listSlots(this.#at)) {
       if (slot < begin && !kept.has(slot) && !(await this.#isOpen(slot))) unneeded.push(slotKey(prefix, slot));
     }
-    if (unneeded.length > 0) await untilAnswered(this.#at, (signal) => store.delete(unneeded, { signal }));
+    if (unneeded.length === 0) return;
+    const { attempts = DELETE_ATTEMPTS } = this.#at;
+    await untilAnswered({ ...this.#at, attempts }, (signal) => store.delete(unneeded, { signal }));
+  }
+
+  /** Rejects with `ARCHIVE_FENCED` if another writer has taken over. */
+  assertNotFenced(): Promise<void> {
+    return this.#serial.run(async () => {
+      const next = await getSlot(this.#at, this.#last.slot + 1);
+      if (next !== undefined) this.#fenced ??= fencedError(next);
+      if (this.#fenced !== undefined) throw this.#fenced;
+    });
   }
 
   /** One slot after the other: each names the one before. */

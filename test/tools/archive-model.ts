@@ -8,15 +8,17 @@
  */
 import { hash as digest } from 'node:crypto';
 import { ArchiveError } from '../../src/archive/errors.js';
-import { EMPTY_INDEX } from '../../src/archive/index-format.js';
+import { decodeIndex, EMPTY_INDEX } from '../../src/archive/index-format.js';
 import type { ObjectStore } from '../../src/archive/object-store.js';
-import { decodeSlot, parseSlotKey, slotKey, type Slot } from '../../src/archive/slot-format.js';
+import { PartKeys } from '../../src/archive/part-writer.js';
+import { Upkeep } from '../../src/archive/upkeep.js';
+import { decodeRun, decodeSlot, parseSlotKey, slotKey, type Slot } from '../../src/archive/slot-format.js';
 import { Slots } from '../../src/archive/slots.js';
 import type { SlotStore } from '../../src/archive/slot-store.js';
 import { Random } from '../support/random.js';
 
-/** What a writer does, one after the other. `retain` keeps the newest slot only. */
-export type Act = 'append' | 'retain';
+/** What a writer does, one after the other. `retain` keeps the newest slot only, `merge` all of them in a run. */
+export type Act = 'append' | 'retain' | 'merge';
 
 export interface Setting {
   /** The acts of each writer, after it has opened the archive. */
@@ -29,12 +31,15 @@ export interface Setting {
   readonly requests: number;
 }
 
-const [APPEND, RETAIN] = ['append', 'retain'] as const;
+const [APPEND, RETAIN, MERGE] = ['append', 'retain', 'merge'] as const;
 
 /** What is tried in every order by each `npm test`, with how many states there are at least. */
 export const ARCHIVE_SETTINGS: Readonly<Record<string, { readonly setting: Setting; readonly states: number }>> = {
   'while one takes over and the other shortens the archive': {
     setting: { writers: [[APPEND, RETAIN], [APPEND]], losses: 0, late: 0, requests: 13 }, states: 2000,
+  },
+  'while one takes over and the other merges slots': {
+    setting: { writers: [[APPEND, MERGE], [APPEND]], losses: 0, late: 0, requests: 14 }, states: 2000,
   },
   'while an answer is lost': {
     setting: { writers: [[APPEND], [APPEND]], losses: 1, late: 0, requests: 9 }, states: 4000,
@@ -46,14 +51,16 @@ export const LARGE_ARCHIVE_SETTINGS: readonly Setting[] = [
   { writers: [[APPEND, APPEND, APPEND, RETAIN], [APPEND]], losses: 0, late: 0, requests: 16 },
   { writers: [[APPEND], [APPEND]], losses: 1, late: 1, requests: 12 },
   { writers: [[APPEND, RETAIN], [APPEND]], losses: 1, late: 1, requests: 12 },
+  { writers: [[APPEND, MERGE], [APPEND]], losses: 1, late: 1, requests: 16 },
+  { writers: [[APPEND, MERGE, APPEND, MERGE], [APPEND, MERGE]], losses: 0, late: 0, requests: 26 },
 ];
 
 /** Too much for every order. */
 export const THREE_WRITERS: Setting = {
   writers: [
-    [APPEND, APPEND, APPEND, RETAIN, APPEND], [APPEND, APPEND, RETAIN, APPEND], [APPEND, APPEND, RETAIN],
+    [APPEND, APPEND, MERGE, APPEND, MERGE, APPEND], [APPEND, APPEND, RETAIN, APPEND], [APPEND, APPEND, MERGE],
   ],
-  losses: 3, late: 2, requests: 30,
+  losses: 3, late: 2, requests: 40,
 };
 
 /** What was found. */
@@ -105,7 +112,14 @@ class Run {
     const name = `writer ${writer}`;
     const opening = { firstId: 1, check: async () => undefined };
     const slots = await Slots.open(this.#storeOf(writer), { logId: 'log', writer: name, now: () => 0 }, opening);
+    const [keys, keep] = [new PartKeys(slots.epoch, name), { ms: Infinity, snapshots: 1 }];
+    const at = this.#storeOf(writer);
+    const upkeep = new Upkeep({ at, slots, keys, options: { maxBytes: 1 << 20, keep }, date: () => 0 });
     for (const [i, act] of acts.entries()) {
+      if (act === 'merge') {
+        await upkeep.step();
+        continue;
+      }
       if (act === 'retain') {
         const begin = slots.slot + 1;
         await slots.appendIndex(begin, EMPTY_INDEX);
@@ -206,7 +220,8 @@ class Run {
 
   /** Two runs in one state go on in the same ways. */
   fingerprint(): string {
-    const objects = [...this.objects].map(([key, bytes]) => `${key}=${slotIn(key, bytes).hash}`).sort();
+    const objects = [...this.objects].map(([key, bytes]) => `${key}=${isSlot(key) ? slotIn(key, bytes).hash : hash(bytes)}`);
+    objects.sort();
     const late = this.#late.map(({ name }) => name).sort();
     return hash([...objects, ...this.#told, ...late, this.#losses, this.#lateCount].join('\n'));
   }
@@ -215,17 +230,35 @@ class Run {
   check(): string | undefined {
     if (this.crashed !== undefined) return `a writer ended with ${this.crashed.message}`;
     if (this.violation !== undefined) return this.violation;
-    const slots = [...this.objects].map(([key, bytes]) => slotIn(key, bytes));
+    const slots = [...this.objects].filter(([key]) => isSlot(key)).map(([key, bytes]) => slotIn(key, bytes));
     slots.sort((a, b) => a.slot - b.slot);
     const last = slots.at(-1);
     if (last === undefined) return this.confirmed.size > 0 ? 'there is nothing left' : undefined;
-    return this.#checkRestore(slots.filter(({ slot }) => slot >= last.begin), last);
+    const merged = this.#mergedSlots(slots, last);
+    if (typeof merged === 'string') return merged;
+    return this.#checkRestore([...merged, ...slots.filter(({ slot }) => slot >= last.begin)], last);
+  }
+
+  /** The slots in the runs of the index, or what is wrong with them. */
+  #mergedSlots(slots: readonly Slot[], last: Slot): Slot[] | string {
+    if (last.index === 0) return [];
+    const indexSlot = slots.find(({ slot }) => slot === last.index);
+    if (indexSlot === undefined) return `the index in slot ${last.index} is missing`;
+    const merged: Slot[] = [];
+    for (const { key, firstSlot } of decodeIndex(indexSlot).runs) {
+      const bytes = this.objects.get(`a/${key}`);
+      if (bytes === undefined) return `${key} is missing`;
+      merged.push(...decodeRun(firstSlot, bytes));
+    }
+    return merged;
   }
 
   #checkRestore(slots: readonly Slot[], last: Slot): string | undefined {
     const restored = new Map<number, string>();
+    const begin = slots.length > 0 ? slots[0].slot : last.begin;
+    if (begin > last.begin) return `slot ${last.begin} is missing`;
     for (const [i, { slot, previous, kind, epoch, firstId, body }] of slots.entries()) {
-      if (slot !== last.begin + i) return `slot ${last.begin + i} is missing`;
+      if (slot !== begin + i) return `slot ${begin + i} is missing`;
       if (i > 0 && previous !== slots[i - 1].hash) return `slot ${slot} does not follow the one before it`;
       if (i > 0 && epoch - slots[i - 1].epoch !== (kind === 'open' ? 1 : 0)) return `slot ${slot} is of epoch ${epoch}`;
       if (kind === 'entries') restored.set(firstId, Buffer.from(body).toString());
@@ -316,6 +349,10 @@ function soon(_milliseconds: number, callback: () => void): () => void {
 
 /** What each object holds, decoded once. */
 const decoded = new WeakMap<Uint8Array, Slot>();
+
+function isSlot(key: string): boolean {
+  return key.startsWith('a/log/');
+}
 
 function slotIn(key: string, bytes: Uint8Array): Slot {
   let slot = decoded.get(bytes);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { ARCHIVE_SETTINGS, exploreArchive, exploreArchiveRandomly, THREE_WRITERS } from '../tools/archive-model.js';
 
 /** More is tried by `npm run test:soak`. */
-const RANDOM_PATHS = 150;
+const RANDOM_PATHS = 100;
 
 for (const [when, { setting, states: expected }] of Object.entries(ARCHIVE_SETTINGS)) {
   test(`two writers confirm one entry, or one that is not in a restore, ${when}`, async (context) => {

@@ -1,74 +1,15 @@
 /** What the writer of an archive promises, on stores that lose, refuse and never answer requests. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 import { Archive, type ArchiveError, type ArchiveEvents, type ArchiveOptions } from '../../src/archive/index.js';
-import { LogVoid, MemoryFileManager, WriteAheadLog, type WalOptions } from '../../src/index.js';
+import { LogVoid, MemoryFileManager, WriteAheadLog } from '../../src/index.js';
+import { hanging, IDENTITY, newLog, openArchive, opened, OPTIONS, settled, textsIn } from '../tools/archive-tools.js';
+import type { Beginning } from '../tools/archive-tools.js';
 import { entriesIn, slotsIn } from '../tools/archived-entries.js';
 import { FaultyStore } from '../tools/faulty-store.js';
 import { SMALL } from '../tools/helpers.js';
 import { ManualEnvironment } from '../tools/manual-environment.js';
-
-const OPTIONS: ArchiveOptions = { prefix: 'a', everyMs: 0 };
-const IDENTITY = '00000000-0000-4000-8000-000000000001';
-
-const opened: { close?(): Promise<void>; shutdown?(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const closing of opened.splice(0).reverse()) await (closing.close?.() ?? closing.shutdown?.());
-});
-
-interface Beginning {
-  readonly identity?: string;
-  readonly options?: WalOptions;
-  readonly entries?: readonly string[];
-}
-
-/** A log in memory, with an identity of its own unless told otherwise. */
-async function newLog({ identity = IDENTITY, options = {}, entries = [] }: Beginning = {}): Promise<WriteAheadLog> {
-  const all = { ...SMALL, fileManager: new MemoryFileManager(), ...options, identity };
-  const log = await WriteAheadLog.create('/log', LogVoid, all);
-  opened.push(log);
-  for (const data of entries) await log.append(data);
-  return log;
-}
-
-interface ManualArchive {
-  readonly archive: Archive;
-  readonly environment: ManualEnvironment;
-}
-
-/** An archive whose time stands still. */
-async function openArchive(
-  log: WriteAheadLog, store: FaultyStore, options: Partial<ArchiveOptions> = {},
-): Promise<ManualArchive> {
-  const environment = new ManualEnvironment();
-  const archive = await Archive.openWith(environment, log, store, { ...OPTIONS, ...options });
-  opened.push({ close: () => closed(archive, environment) });
-  return { archive, environment };
-}
-
-/** Closes an archive whose store may not answer any more. */
-async function closed(archive: Archive, environment: ManualEnvironment): Promise<void> {
-  let isClosed = false;
-  void archive.close().then(() => (isClosed = true));
-  for (let i = 0; i < 10 && !isClosed; i++) {
-    environment.advance(60_000);
-    await settled();
-  }
-}
-
-/** Resolves when everything that can happen without time passing has happened. */
-async function settled(): Promise<void> {
-  for (let turn = 0; turn < 40; turn++) await new Promise((resolve) => setImmediate(resolve));
-}
-
-async function textsIn(store: FaultyStore): Promise<string[]> {
-  return (await entriesIn(store, 'a')).map(({ id, chunks }) => `${id} ${chunks.join('|')}`);
-}
-
-function hanging(): Promise<void> {
-  return new Promise(() => undefined);
-}
 
 test('an entry is confirmed before it is in the store, or never', async () => {
   const log = await newLog();

@@ -8,7 +8,12 @@ function written(test: string): NamedTest {
   return named('unit/archive', test);
 }
 
+function kept(test: string): NamedTest {
+  return named('unit/archive-upkeep', test);
+}
+
 const SHORTENED = explored('while one takes over and the other shortens the archive');
+const MERGED = explored('while one takes over and the other merges slots');
 const LOST = explored('while an answer is lost');
 
 /** The rules of the archive's protocol, each left out in turn. */
@@ -153,7 +158,8 @@ export const ARCHIVE: readonly Mutation[] = [
     name: 'entries that the log no longer has are passed over',
     file: 'archive/shipper.ts',
     find: 'this.#failure = { error };',
-    replace: 'this.#entries = this.#parts.log.entries({ follow: true, signal: this.#finishing.signal });',
+    replace: "if (error.code !== 'WAL_POSITION_GONE') this.#failure = { error }; " +
+      'else { this.#lastId++; this.#entries = this.#read({ follow: true, signal: this.#finishing.signal }); }',
     caughtBy: written('a log fills the disk for an archive that does not get on, or its gap is not reported'),
   },
   {
@@ -183,5 +189,54 @@ export const ARCHIVE: readonly Mutation[] = [
     find: "cause.code !== 'WAL_POSITION_GONE') return cause;",
     replace: "cause.code !== 'WAL_POSITION_GONE') return cause; return cause;",
     caughtBy: written('an archive goes on after the log has been truncated below what it has'),
+  },
+  {
+    name: 'the slots that are merged are deleted before the index names their run',
+    file: 'archive/upkeep.ts',
+    find: 'await slots.appendIndex(end, index);',
+    replace: 'await this.#deleteUnnamed(before, index, end); await slots.appendIndex(end, index);',
+    caughtBy: MERGED,
+  },
+  {
+    name: 'an index names a run that is not stored yet',
+    file: 'archive/upkeep.ts',
+    find: "const part = await storePart(at, keys.next('runs'), Buffer.concat(open.bytes));",
+    replace: "const key = keys.next('runs'); void storePart(at, key, Buffer.concat(open.bytes)); const part = { key };",
+    caughtBy: MERGED,
+  },
+  {
+    name: 'merging leaves out the slot that was created last',
+    file: 'archive/upkeep.ts',
+    find: 'number < end; number++',
+    replace: 'number < end - 1; number++',
+    caughtBy: MERGED,
+  },
+  {
+    name: 'entries are dropped that no snapshot has',
+    file: 'archive/retention.ts',
+    find: 'lastId > kept[0].lastId',
+    replace: 'false',
+    caughtBy: kept('entries that a snapshot has are kept for ever, or those that it has not are dropped'),
+  },
+  {
+    name: 'the snapshot is dropped that the oldest state to be kept is restored from',
+    file: 'archive/retention.ts',
+    find: 'Math.min(byTime, byNumber)',
+    replace: 'Math.min(byTime + 1, byNumber)',
+    caughtBy: kept('the state at some moment that was to be kept cannot be restored any more'),
+  },
+  {
+    name: 'a slot is deleted that is a run itself',
+    file: 'archive/upkeep.ts',
+    find: 'index.runs.filter(isSlotItself).map(({ firstSlot }) => firstSlot)',
+    replace: '[]',
+    caughtBy: kept('a slot as large as a run is copied into one, or deleted as if it had been'),
+  },
+  {
+    name: 'what a dead process has left is never deleted',
+    file: 'archive/upkeep.ts',
+    find: 'epoch < this.#parts.keys.epoch',
+    replace: 'epoch < 0',
+    caughtBy: kept('what a process that died has left, and nothing names, stays for ever'),
   },
 ];
