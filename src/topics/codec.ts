@@ -91,7 +91,11 @@ export class ByteReader {
 
   /** A view of the bytes, not a copy. */
   bytes(): Buffer {
-    const length = this.number();
+    return this.take(this.number());
+  }
+
+  /** A view of the next `length` bytes. */
+  take(length: number): Buffer {
     const end = this.#at + length;
     if (end > this.#bytes.length) throw new RangeError('the bytes end too early');
     const bytes = this.#bytes.subarray(this.#at, end);

@@ -189,7 +189,7 @@ export class Core implements MessageSources {
     const { number, definition } = this.define(to, undefined);
     const { chunks, key } = decodeMessage(bytes);
     const message = encodeMessage(number, Date.now(), chunks, key);
-    const acks = encodeMarks('acks', [marksOf(group, [{ id, value: bytes.length }], 'acks')]);
+    const acks = encodeMarks('acks', [marksOf(group, [slot], 'acks', () => bytes.length)]);
     const ids = await this.commits.appendBatch([...definition, message, acks], { durable: true });
     const deadLetterId = ids[definition.length];
     this.report('deadLetter', { topic: topic.name, group: name, id, attempts: attempt, deadLetter: to, deadLetterId });

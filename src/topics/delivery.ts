@@ -2,8 +2,8 @@ import type { Environment } from '../base/environment.js';
 import { ignoreRejection } from '../base/async.js';
 import type { EntryId } from '../index.js';
 import { decodeMessage } from './entry-format.js';
-import type { Mark, Marking } from './marking.js';
-import { Message, type Lease } from './message.js';
+import type { Marking } from './marking.js';
+import { Message, type Lessor } from './message.js';
 import { Slots, type Slot } from './slots.js';
 import type { GroupObserver, GroupState } from './state.js';
 import { Takers, type Taker } from './takers.js';
@@ -22,14 +22,6 @@ export interface DeliveryParts extends MessageSources {
   readonly onLeaseExpired: (group: GroupState, slot: Slot) => void;
 }
 
-/** An acknowledgement that is written with something else. */
-export interface BegunAck {
-  readonly group: GroupState;
-  readonly mark: Mark;
-  /** To be called when it is written, or will not be. */
-  end(isWritten: boolean): void;
-}
-
 /** Read ahead of the consumers as long as there is not more than this. */
 const READ_AHEAD_BYTES = 1024 * 1024;
 /** Messages that may be blocked or delayed, besides those with consumers. */
@@ -38,8 +30,8 @@ const MAX_ASIDE = 4096;
 const BURY_AGAIN_MS = 1000;
 
 /** Hands out the messages of a group, each to one consumer at a time, until it is acknowledged. */
-export class Delivery implements GroupObserver {
-  readonly #group: GroupState;
+export class Delivery implements GroupObserver, Lessor {
+  readonly group: GroupState;
   readonly #parts: DeliveryParts;
   readonly takers = new Takers();
   readonly #slots = new Slots();
@@ -52,7 +44,7 @@ export class Delivery implements GroupObserver {
   iterators = 0;
 
   constructor(group: GroupState, parts: DeliveryParts) {
-    this.#group = group;
+    this.group = group;
     this.#parts = parts;
     this.#reader = new TopicReader(parts, group.topic, group.cursor);
     group.observer = this;
@@ -87,7 +79,7 @@ export class Delivery implements GroupObserver {
       const slot = this.#slots.get(id);
       if (slot !== undefined) this.#slots.remove(slot);
     }
-    this.#group.passTo((this.#slots.firstId ?? this.#reader.after + 1) - 1);
+    this.group.passTo((this.#slots.firstId ?? this.#reader.after + 1) - 1);
     this.#pump();
   }
 
@@ -103,12 +95,12 @@ export class Delivery implements GroupObserver {
   onMoved(): void {
     this.#slots.clear();
     this.#isCaughtUp = this.#isReading = false;
-    this.#reader = new TopicReader(this.#parts, this.#group.topic, this.#group.cursor);
+    this.#reader = new TopicReader(this.#parts, this.group.topic, this.group.cursor);
     this.#pump();
   }
 
   onDeleted(): void {
-    const { name, topic } = this.#group;
+    const { name, topic } = this.group;
     this.close(new TopicsError('TOPICS_UNKNOWN_GROUP', `the group ${name} of ${topic.name} has been deleted`, {
       topic: topic.name, group: name,
     }));
@@ -122,22 +114,24 @@ export class Delivery implements GroupObserver {
     this.#timer = undefined;
   }
 
-  /** How a message that was handed out is acknowledged within a commit; throws if it cannot be. */
-  beginAck(message: Message): BegunAck {
-    const lease = message.lease as SlotLease;
-    const slot = lease.assertHeld();
+  /** Begins to acknowledge a message that was handed out, within a commit; throws if it cannot be. */
+  beginAck(message: Message): Slot {
+    const slot = this.#assertHeld(message);
+    message.isAcknowledged = true;
     this.#slots.leave(slot, 'ending');
-    return {
-      group: this.#group,
-      mark: { id: slot.id, value: slot.bytes.length },
-      end: (isWritten) => this.#ended(slot, isWritten),
-    };
+    return slot;
   }
 
-  async ack(slot: Slot): Promise<void> {
-    this.#slots.leave(slot, 'ending');
+  /** The acknowledgements are written, or will not be. */
+  endAcks(slots: readonly Slot[], isWritten: boolean): void {
+    for (const slot of slots) this.#settle(slot, isWritten);
+    this.#pump();
+  }
+
+  async ack(message: Message): Promise<void> {
+    const slot = this.beginAck(message);
     try {
-      await this.#parts.acks.add(this.#group, { id: slot.id, value: slot.bytes.length });
+      await this.#parts.acks.add(this.group, { id: slot.id, value: slot.bytes.length });
     } catch (error) {
       this.#ended(slot, false);
       throw error;
@@ -145,16 +139,21 @@ export class Delivery implements GroupObserver {
     this.#ended(slot, true);
   }
 
-  async nack(slot: Slot, delayMs: number): Promise<void> {
-    const { maxAttempts } = this.#group.settings;
+  async nack(message: Message, delayMs: number): Promise<void> {
+    await this.#refuse(this.#assertHeld(message), delayMs);
+  }
+
+  extend(message: Message, ms: number): void {
+    const slot = this.#assertHeld(message);
+    slot.until = this.#now + ms;
+    this.#wakeAt(slot.until);
+  }
+
+  async #refuse(slot: Slot, delayMs: number): Promise<void> {
+    const { maxAttempts } = this.group.settings;
     if (maxAttempts > 0 && slot.attempt >= maxAttempts) return this.#bury(slot);
     this.#comeBack(slot, delayMs);
     this.#pump();
-  }
-
-  extend(slot: Slot, ms: number): void {
-    slot.until = this.#now + ms;
-    this.#wakeAt(slot.until);
   }
 
   get #now(): number {
@@ -162,18 +161,20 @@ export class Delivery implements GroupObserver {
   }
 
   get #maxSlots(): number {
-    return this.#group.settings.maxInFlight + MAX_ASIDE;
+    return this.group.settings.maxInFlight + MAX_ASIDE;
   }
 
   /** After an acknowledgement was written, or was not. */
   #ended(slot: Slot, isWritten: boolean): void {
-    if (slot.state !== 'ending') return;
-    if (isWritten) this.#slots.end(slot);
-    else {
-      this.#slots.resume(slot);
-      this.#wakeAt(slot.until);
-    }
+    this.#settle(slot, isWritten);
     this.#pump();
+  }
+
+  #settle(slot: Slot, isWritten: boolean): void {
+    if (slot.state !== 'ending') return;
+    if (isWritten) return this.#slots.end(slot);
+    this.#slots.resume(slot);
+    this.#wakeAt(slot.until);
   }
 
   #comeBack(slot: Slot, delayMs: number): void {
@@ -186,7 +187,7 @@ export class Delivery implements GroupObserver {
   async #bury(slot: Slot): Promise<void> {
     this.#slots.leave(slot, 'ending');
     try {
-      await this.#parts.bury(this.#group, slot);
+      await this.#parts.bury(this.group, slot);
     } catch (error) {
       // It is not handed out again: that is what it must not be.
       if (slot.state === 'ending') this.#comeBack(slot, BURY_AGAIN_MS);
@@ -198,15 +199,15 @@ export class Delivery implements GroupObserver {
   /** Takes a message into the slots. */
   #accept(id: EntryId, bytes: Buffer): void {
     this.#reader.advance(id);
-    if (!this.#group.wants(id)) return;
-    const { order } = this.#group.settings;
+    if (!this.group.wants(id)) return;
+    const { order } = this.group.settings;
     const key = order === 'none' ? undefined : order === 'strict' ? '' : decodeMessage(bytes).key;
-    this.#slots.add(id, bytes, key, this.#group.attempts?.get(id) ?? 0);
+    this.#slots.add(id, bytes, key, this.group.attempts?.get(id) ?? 0);
   }
 
   /** Brings together consumers that wait and messages that are ready. */
   #pump(): void {
-    const { maxAttempts, maxInFlight } = this.#group.settings;
+    const { maxAttempts, maxInFlight } = this.group.settings;
     while (!this.takers.isEmpty && this.#slots.leased < maxInFlight) {
       const slot = this.#slots.peek();
       if (slot === undefined) break;
@@ -221,7 +222,7 @@ export class Delivery implements GroupObserver {
   }
 
   #handOut(taker: Taker, maxInFlight: number, isCounted: boolean): void {
-    const { maxAttempts } = this.#group.settings;
+    const { maxAttempts } = this.group.settings;
     const taken: Slot[] = [];
     let bytes = 0;
     for (let slot = this.#slots.peek(); slot !== undefined; slot = this.#slots.peek()) {
@@ -247,23 +248,21 @@ export class Delivery implements GroupObserver {
   /** A message must not kill its consumer before the attempt is known. */
   async #count(slots: readonly Slot[]): Promise<void> {
     const { attempts } = this.#parts;
-    await Promise.all(slots.map(({ id, attempt }) => attempts.add(this.#group, { id, value: attempt })));
+    await Promise.all(slots.map(({ id, attempt }) => attempts.add(this.group, { id, value: attempt })));
   }
 
   #lease(taker: Taker, slots: readonly Slot[]): void {
     const held = slots.filter(({ state }) => state === 'counting');
     // They were dropped, or the group has moved, while the attempt was written.
     if (held.length === 0) return this.take(taker);
-    const until = this.#now + this.#group.settings.leaseMs;
+    const until = this.#now + this.group.settings.leaseMs;
     for (const slot of held) {
       slot.state = 'leased';
       slot.until = until;
     }
     this.#wakeAt(until);
-    const { name } = this.#group.topic;
-    taker.resolve(held.map((slot) => {
-      return new Message(slot.id, name, slot.bytes, slot.attempt, new SlotLease(this, slot, name));
-    }));
+    const { name } = this.group.topic;
+    taker.resolve(held.map((slot) => new Message(slot.id, name, slot.bytes, slot.attempt, this, slot)));
   }
 
   /** Reads what comes next. */
@@ -311,58 +310,24 @@ export class Delivery implements GroupObserver {
       if (slot.until > now) next = Math.min(next, slot.until);
       else if (slot.state === 'delayed') this.#slots.leave(slot, 'ready');
       else {
-        this.#parts.onLeaseExpired(this.#group, slot);
-        ignoreRejection(this.nack(slot, 0));
+        this.#parts.onLeaseExpired(this.group, slot);
+        ignoreRejection(this.#refuse(slot, 0));
       }
     }
     if (next < Infinity) this.#wakeAt(next);
     this.#pump();
   }
-}
 
-/** A message's lease: good for the attempt it was made for. */
-class SlotLease implements Lease {
-  readonly delivery: Delivery;
-  readonly #slot: Slot;
-  readonly #attempt: number;
-  readonly #topic: string;
-  #isAcknowledged = false;
-
-  constructor(delivery: Delivery, slot: Slot, topic: string) {
-    this.delivery = delivery;
-    this.#slot = slot;
-    this.#attempt = slot.attempt;
-    this.#topic = topic;
-  }
-
-  ack(): Promise<void> {
-    return this.delivery.ack(this.assertHeld());
-  }
-
-  nack(delayMs: number): Promise<void> {
-    return this.delivery.nack(this.assertHeld(false), delayMs);
-  }
-
-  extend(ms: number): void {
-    this.delivery.extend(this.assertHeld(false), ms);
-  }
-
-  assertHeld(isEnding = true): Slot {
-    const { id, state, attempt } = this.#slot;
-    if (this.delivery.takers.closed !== undefined && state === 'gone') throw this.delivery.takers.closed;
-    const details = { topic: this.#topic, id };
-    if (this.#isAcknowledged && (state === 'ending' || state === 'ended' || state === 'gone')) {
+  /** The slot of a message that was handed out. A lease is good for the attempt it was given for. */
+  #assertHeld(message: Message): Slot {
+    const slot = message.slot as Slot;
+    const { id, state, attempt } = slot;
+    if (this.takers.closed !== undefined && state === 'gone') throw this.takers.closed;
+    if (state === 'leased' && attempt === message.attempt) return slot;
+    const details = { topic: message.topic, id };
+    if (message.isAcknowledged && (state === 'ending' || state === 'ended' || state === 'gone')) {
       throw new TopicsError('TOPICS_ALREADY_ACKNOWLEDGED', `message ${id} was acknowledged before`, details);
     }
-    if (state !== 'leased' || attempt !== this.#attempt) {
-      throw new TopicsError('TOPICS_LEASE_LOST', `the lease of message ${id} has ended`, details);
-    }
-    this.#isAcknowledged = isEnding;
-    return this.#slot;
+    throw new TopicsError('TOPICS_LEASE_LOST', `the lease of message ${id} has ended`, details);
   }
-}
-
-/** The delivery that handed out `message`; undefined if it was only read. */
-export function deliveryOf(message: Message): Delivery | undefined {
-  return (message.lease as SlotLease | undefined)?.delivery;
 }

@@ -125,18 +125,14 @@ function writeHeader(
 export function decodeMessage(bytes: Buffer): MessageContent {
   return decoding(() => {
     const reader = new ByteReader(bytes, 1);
-    const [topic, time, keyLength] = [reader.number(), reader.number(), reader.number()];
-    let at = reader.position;
-    let key: string | undefined;
-    if (keyLength > 0) {
-      key = bytes.toString('utf8', at, at + keyLength - 1);
-      at += keyLength - 1;
-    }
-    const rest = new ByteReader(bytes, at);
-    const count = rest.number();
-    const lengths = count === 1 ? [] : Array.from({ length: count }, () => rest.number());
-    if (count === 1) return { topic, time, key, chunks: [bytes.subarray(rest.position)] };
-    let start = rest.position;
+    const topic = reader.number();
+    const time = reader.number();
+    const keyLength = reader.number();
+    const key = keyLength === 0 ? undefined : reader.take(keyLength - 1).toString();
+    const count = reader.number();
+    if (count === 1) return { topic, time, key, chunks: [bytes.subarray(reader.position)] };
+    const lengths = Array.from({ length: count }, () => reader.number());
+    let start = reader.position;
     const chunks = lengths.map((length) => bytes.subarray(start, (start += length)));
     if (start !== bytes.length) throw new RangeError('the chunks have another length');
     return { topic, time, key, chunks };

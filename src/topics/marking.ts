@@ -41,15 +41,28 @@ export class Marking {
   #write(): Promise<unknown> {
     const gathered = this.#gathered ?? [];
     this.#gathered = undefined;
-    const marks = [...gathered].map(([group, each]) => marksOf(group, each, this.#kind));
+    const marks = [...gathered].map(([group, each]) => marksOf(group, each, this.#kind, valueOf));
     return this.#commits.append(encodeMarks(this.#kind, marks), this.#options);
   }
 }
 
 /** Marks as an entry has them. What is acknowledged goes with what has been so durably before. */
-export function marksOf(group: GroupState, marks: readonly Mark[], kind: 'acks' | 'attempts'): Marks {
+export function marksOf<T extends { readonly id: number }>(
+  group: GroupState, marks: readonly T[], kind: 'acks' | 'attempts', valueOf: (mark: T) => number,
+): Marks {
   // A group that moves may go back: its old place must not be written behind the new one.
   const cursor = kind === 'acks' && group.moving === 0 ? group.cursor : 0;
-  const sorted = marks.filter(({ id }) => id > cursor).sort((a, b) => a.id - b.id);
-  return { group: group.number, cursor, ids: sorted.map(({ id }) => id), values: sorted.map(({ value }) => value) };
+  const isAscending = marks.every(({ id }, i) => i === 0 || id > marks[i - 1].id);
+  const sorted = isAscending ? marks : [...marks].sort((a, b) => a.id - b.id);
+  const [ids, values]: number[][] = [[], []];
+  for (const mark of sorted) {
+    if (mark.id <= cursor) continue;
+    ids.push(mark.id);
+    values.push(valueOf(mark));
+  }
+  return { group: group.number, cursor, ids, values };
+}
+
+export function valueOf({ value }: Mark): number {
+  return value;
 }

@@ -90,7 +90,7 @@ export class MessageIterator implements AsyncIterableIterator<Message>, TopicObs
       const message = await this.#message();
       if (message !== undefined) {
         const { id, bytes } = message;
-        return { done: false, value: new Message(id, this.#topic.name, bytes, 0, undefined) };
+        return { done: false, value: new Message(id, this.#topic.name, bytes, 0) };
       }
     } catch (error) {
       this.#end();

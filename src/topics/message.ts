@@ -2,12 +2,13 @@ import { assertInternal } from '../base/assert.js';
 import type { EntryId } from '../index.js';
 import { decodeMessage, type MessageContent } from './entry-format.js';
 import { assertKnown, milliseconds } from './options.js';
+import type { Slot } from './slots.js';
 
-/** A message that a group has handed out, as the group knows it. */
-export interface Lease {
-  ack(): Promise<void>;
-  nack(delayMs: number): Promise<void>;
-  extend(ms: number): void;
+/** What has handed out a message, and knows whether it is leased still. */
+export interface Lessor {
+  ack(message: Message): Promise<void>;
+  nack(message: Message, delayMs: number): Promise<void>;
+  extend(message: Message, ms: number): void;
 }
 
 /**
@@ -32,18 +33,23 @@ export class Message {
   readonly topic: string;
   /** How often it has been handed out, this time included; 0 if it was only read. */
   readonly attempt: number;
-  /** @internal */
-  readonly lease: Lease | undefined;
+  /** @internal Undefined if it was only read. */
+  readonly lessor: Lessor | undefined;
+  /** @internal Its place in the group that has handed it out. */
+  readonly slot: Slot | undefined;
+  /** @internal Whether an acknowledgement has begun. */
+  isAcknowledged = false;
   readonly #bytes: Buffer;
   #content: MessageContent | undefined;
 
   /** @internal */
-  constructor(id: EntryId, topic: string, bytes: Buffer, attempt: number, lease: Lease | undefined) {
+  constructor(id: EntryId, topic: string, bytes: Buffer, attempt: number, lessor?: Lessor, slot?: Slot) {
     assertInternal(Buffer.isBuffer(bytes), 'Message', 'a group, or topic.read()');
     this.id = id;
     this.topic = topic;
     this.attempt = attempt;
-    this.lease = lease;
+    this.lessor = lessor;
+    this.slot = slot;
     this.#bytes = bytes;
   }
 
@@ -67,25 +73,25 @@ export class Message {
    * `TOPICS_ALREADY_ACKNOWLEDGED`, or as `log.append` does; with a TypeError if it did not come from a group.
    */
   async ack(): Promise<void> {
-    await this.#leased().ack();
+    await this.#lessor.ack(this);
   }
 
   /** Says that it could not be processed: the group is handed it again, after `delayMs`. Rejects as `ack` does. */
   async nack(options: { delayMs?: number } = {}): Promise<void> {
     assertKnown(options, ['delayMs']);
     const delayMs = milliseconds('delayMs', options.delayMs ?? 0);
-    await this.#leased().nack(delayMs);
+    await this.#lessor.nack(this, delayMs);
   }
 
   /** Makes its lease end in `ms` milliseconds from now. Throws as `ack` rejects. */
   extend(ms: number): void {
     milliseconds('ms', ms, 1);
-    this.#leased().extend(ms);
+    this.#lessor.extend(this, ms);
   }
 
-  #leased(): Lease {
-    if (this.lease === undefined) throw new TypeError('a message that was only read has no lease');
-    return this.lease;
+  get #lessor(): Lessor {
+    if (this.lessor === undefined) throw new TypeError('a message that was only read has no lease');
+    return this.lessor;
   }
 
   get #decoded(): MessageContent {

@@ -7,16 +7,15 @@ import { systemEnvironment, type Environment } from '../base/environment.js';
 import { NodeFileManager, WriteAheadLog } from '../index.js';
 import type { CommitOptions, EntryId, WalError, WalOptions, WalStats } from '../index.js';
 import { Core } from './core.js';
-import { deliveryOf, type BegunAck } from './delivery.js';
-import { encodeMarks, encodeMessage, type Marks } from './entry-format.js';
+import { BegunAcks } from './begun-acks.js';
+import { Delivery } from './delivery.js';
+import { encodeMarks, encodeMessage } from './entry-format.js';
 import { TopicsManager, VERSION_INFO } from './manager.js';
-import { marksOf, type Mark } from './marking.js';
 import { Message } from './message.js';
 import { assertData, assertKey, assertKnown, assertName, integer } from './options.js';
 import { isSameRetention, resolveRetention } from './options.js';
 import type { Outgoing, ResolvedRetention, Retention, TopicsOptions } from './options.js';
 import { Registry } from './registry.js';
-import type { GroupState } from './state.js';
 import { TopicFiles } from './topic-files.js';
 import type { TopicsEvents } from './topics-events.js';
 import { Topic } from './topic.js';
@@ -151,14 +150,13 @@ export class Topics extends EventEmitter<TopicsEvents> implements AsyncDisposabl
     for (const outgoing of publish) assertOutgoing(outgoing);
     for (const { topic } of publish) await this.#core.room(topic);
     const acks = this.#beginAcks(ack);
-    const end = (isWritten: boolean): void => acks.forEach((each) => each.end(isWritten));
     try {
       const { entries, published } = this.#entriesOf(publish, acks);
       const ids = entries.length === 0 ? [] : await this.#core.commits.appendBatch(entries, options);
-      end(true);
+      acks.end(true);
       return published.map((index) => ids[index]);
     } catch (error) {
-      end(false);
+      acks.end(false);
       throw error;
     }
   }
@@ -195,27 +193,27 @@ export class Topics extends EventEmitter<TopicsEvents> implements AsyncDisposabl
     await this.close();
   }
 
-  #beginAcks(messages: readonly Message[]): BegunAck[] {
-    const begun: BegunAck[] = [];
+  #beginAcks(messages: readonly Message[]): BegunAcks {
+    const acks = new BegunAcks();
     try {
       for (const message of messages) {
         if (!(message instanceof Message)) throw new TypeError(`ack must have messages, not ${show(message)}`);
-        const delivery = deliveryOf(message);
-        if (delivery === undefined) throw new TypeError('a message that was only read has no lease');
-        if (!this.#core.hasDelivery(delivery)) {
+        const { lessor } = message;
+        if (!(lessor instanceof Delivery)) throw new TypeError('a message that was only read has no lease');
+        if (!this.#core.hasDelivery(lessor)) {
           throw new TypeError(`message ${message.id} was handed out by other topics`);
         }
-        begun.push(delivery.beginAck(message));
+        acks.begin(lessor, message);
       }
-      return begun;
+      return acks;
     } catch (error) {
-      for (const each of begun) each.end(false);
+      acks.end(false);
       throw error;
     }
   }
 
   /** The entries of a commit, and which of them are the messages. */
-  #entriesOf(publish: readonly Outgoing[], acks: readonly BegunAck[]): { entries: Buffer[]; published: number[] } {
+  #entriesOf(publish: readonly Outgoing[], acks: BegunAcks): { entries: Buffer[]; published: number[] } {
     const definitions: Buffer[] = [];
     const defined = new Map<string, number>();
     const messages = publish.map(({ topic, data, key }) => {
@@ -229,19 +227,9 @@ export class Topics extends EventEmitter<TopicsEvents> implements AsyncDisposabl
       return encodeMessage(number, Date.now(), data, key);
     });
     const entries = [...definitions, ...messages];
-    if (acks.length > 0) entries.push(encodeMarks('acks', marksByGroup(acks)));
+    if (!acks.isEmpty) entries.push(encodeMarks('acks', acks.marks()));
     return { entries, published: messages.map((_message, i) => definitions.length + i) };
   }
-}
-
-function marksByGroup(acks: readonly BegunAck[]): Marks[] {
-  const byGroup = new Map<GroupState, Mark[]>();
-  for (const { group, mark } of acks) {
-    const marks = byGroup.get(group);
-    if (marks === undefined) byGroup.set(group, [mark]);
-    else marks.push(mark);
-  }
-  return [...byGroup].map(([group, marks]) => marksOf(group, marks, 'acks'));
 }
 
 function assertOutgoing(outgoing: Outgoing): void {

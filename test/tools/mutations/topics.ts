@@ -24,8 +24,8 @@ export const TOPICS: readonly Mutation[] = [
   {
     name: 'a group passes messages whose acknowledgement is not durable',
     file: 'topics/delivery.ts',
-    find: "async ack(slot) { this.#slots.leave(slot, 'ending');",
-    replace: "async ack(slot) { this.#slots.leave(slot, 'ending'); this.#group.passTo(slot.id);",
+    find: 'async ack(message) { const slot = this.beginAck(message);',
+    replace: 'async ack(message) { const slot = this.beginAck(message); this.group.passTo(slot.id);',
     caughtBy: crash(0),
   },
   {
@@ -66,8 +66,8 @@ export const TOPICS: readonly Mutation[] = [
   {
     name: 'a late acknowledgement is taken for that of the present consumer',
     file: 'topics/delivery.ts',
-    find: "if (state !== 'leased' || attempt !== this.#attempt) {",
-    replace: "if (state !== 'leased') {",
+    find: "if (state === 'leased' && attempt === message.attempt)",
+    replace: "if (state === 'leased')",
     caughtBy: named('unit/topics-delivery', 'a message whose consumer is gone stays with it for ever'),
   },
   {
