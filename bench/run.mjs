@@ -19,6 +19,7 @@ import { describeEnvironment, emptyDirectory, makeDataDirectory } from './enviro
 import * as commits from './scenarios/commits.mjs';
 import * as follow from './scenarios/follow.mjs';
 import * as growth from './scenarios/growth.mjs';
+import * as levels from './scenarios/levels.mjs';
 import * as logs from './scenarios/logs.mjs';
 import * as loop from './scenarios/loop.mjs';
 import * as memory from './scenarios/memory.mjs';
@@ -28,7 +29,7 @@ import * as steady from './scenarios/steady.mjs';
 import { targetsTable } from './targets.mjs';
 
 const BENCH = fileURLToPath(new URL('.', import.meta.url));
-const SCENARIOS = [commits, recovery, reads, follow, steady, logs, memory, growth, loop];
+const SCENARIOS = [commits, recovery, reads, follow, steady, levels, logs, memory, growth, loop];
 
 const { values } = parseArgs({
   options: {

@@ -1,6 +1,7 @@
 /** The ratios the log sets out to reach, and whether the run reached them. */
 import { ratioOf } from './measure.mjs';
 import { cell } from './scenarios/commits.mjs';
+import { toClassic } from './scenarios/levels.mjs';
 import { ratios } from './scenarios/reads.mjs';
 import { duration, rate, ratio, size as sizeName, table } from './table.mjs';
 
@@ -23,13 +24,14 @@ const CEILING = [
 ];
 
 /** The markdown table of every target, for the scenarios that have been run. `results` are theirs by name. */
-export function targetsTable({ commits, steady, recovery, reads, follow, memory, loop }) {
+export function targetsTable({ commits, steady, recovery, reads, follow, levels, memory, loop }) {
   const targets = [
     ...(commits === undefined ? [] : commitTargets(commits)),
     ...(steady === undefined ? [] : steadyTargets(steady)),
     ...(recovery === undefined ? [] : recoveryTargets(recovery)),
     ...(reads === undefined ? [] : readTargets(reads)),
     ...(follow === undefined ? [] : followTargets(follow)),
+    ...(levels === undefined ? [] : levelTargets(levels)),
     ...(memory === undefined ? [] : memoryTargets(memory)),
     ...(loop === undefined ? [] : loopTargets(loop)),
   ];
@@ -149,6 +151,13 @@ function followTargets({ deliveryToCommit, iteratedToRecovered }) {
     { what: 'follow: append to delivery p50 ÷ the commit\'s own p50', atMost: 1.1, measured: deliveryToCommit },
     { what: 'iteration, 4 KiB entries: bytes/s ÷ recovery\'s', atLeast: 1, measured: iteratedToRecovered },
   ];
+}
+
+function levelTargets({ cells }) {
+  return cells.map((cell) => ({
+    what: `level, ${cell.what}, ${cell.callers} callers: writes/s ÷ classic-level's`,
+    atLeast: 1.5, measured: toClassic(cell, 'wal').middle, blocking: toClassic(cell, 'wal-blocking').middle,
+  }));
 }
 
 function memoryTargets({ of }) {
