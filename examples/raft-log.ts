@@ -1,7 +1,9 @@
 import { WalError, WriteAheadLog } from 'segmented-wal';
-import type { Entry, EntryChunk, EntryId, Hold, LogPosition, WalOptions } from 'segmented-wal';
+import type {
+  Entry, EntryChunk, EntryId, Hold, LogManager, LogPosition, SegmentReader, WalOptions,
+} from 'segmented-wal';
 
-/** An entry of a Raft log. Indexes grow by one; behind a snapshot that was installed they may jump. */
+/** An entry of a Raft log. Indexes grow by one; after a snapshot was installed they may jump. */
 export interface RaftEntry {
   readonly index: number;
   readonly term: number;
@@ -9,7 +11,7 @@ export interface RaftEntry {
   readonly data: Uint8Array;
 }
 
-/** The log has no entry with this index: not yet, or not any more. */
+/** The log has no entry with this index: not yet, or no longer. */
 export class LogNotFoundError extends Error {
   override readonly name = 'LogNotFoundError';
 
@@ -18,7 +20,7 @@ export class LogNotFoundError extends Error {
   }
 }
 
-/** What is kept in memory of an entry, in 17 bytes of its record and the place of its data. */
+/** What is in memory of an entry: its header, and where its data is. */
 interface StoredEntry extends Omit<RaftEntry, 'data'> {
   readonly id: EntryId;
   readonly position: LogPosition;
@@ -28,25 +30,23 @@ const VERSION_INFO = Buffer.from('raft-log 1');
 const HEADER_BYTES = 17;
 
 /**
- * The log store of a Raft node, with the contract of `LogStore` in hashicorp/raft. What the paper keeps on disk as
- * `log[]` is one write-ahead log: entries are appended, a suffix that the leader contradicts is cut off, and a prefix
- * that a snapshot covers is given back. Make one change at a time, as Raft does; reads may run beside it.
+ * The log store of a Raft node, with the contract of `LogStore` in hashicorp/raft. What the paper calls `log[]` is one
+ * write-ahead log: entries are appended, a suffix that the leader contradicts is truncated, and a prefix that is in a
+ * snapshot is freed. Make one change at a time, as Raft does; reads may run beside it.
  */
 export class RaftLog {
   #log!: WriteAheadLog;
-  /** Where the log begins. Segments go as a whole, so entries that were deleted can be on the disk still. */
+  /** Where the log begins. Only whole segments are freed, so entries before it can still be on the disk. */
   #beginning!: Hold;
   /** In the order of their indexes. */
   #entries: StoredEntry[] = [];
-  #isClosing = false;
-  #stopKeeping = (): void => undefined;
 
   /** Opens the log in `directory`, which is created if need be. Rejects as `WriteAheadLog.recover` does. */
   static async open(directory: string, options: Omit<WalOptions, 'versionInfo' | 'sync'> = {}): Promise<RaftLog> {
     const raft = new RaftLog();
-    const manager = {
+    const manager: LogManager = {
       recover: (entry: Entry) => raft.#recover(entry),
-      checkpointTo: () => raft.#keep(),
+      checkpointTo: keepUntilFreed,
     };
     raft.#log = await WriteAheadLog.recover(directory, manager, { ...options, versionInfo: VERSION_INFO });
     try {
@@ -93,7 +93,7 @@ export class RaftLog {
   async storeLogs(entries: readonly RaftEntry[]): Promise<void> {
     let last = this.lastIndex;
     for (const { index } of entries) {
-      if (index <= last) throw new RangeError(`index ${index} is not behind ${last}: delete what it contradicts first`);
+      if (index <= last) throw new RangeError(`index ${index} is not after ${last}: delete what it contradicts first`);
       last = index;
     }
     const written = await this.#log.appendBatch(entries.map((entry) => [encodeHeader(entry), entry.data]));
@@ -119,25 +119,15 @@ export class RaftLog {
   }
 
   async close(): Promise<void> {
-    this.#isClosing = true;
-    this.#stopKeeping();
     await this.#log.shutdown();
   }
 
-  /** Forgets what comes before the beginning, and gives back the segments that hold nothing else. */
+  /** Forgets what comes before the beginning, and frees the segments that contain nothing else. */
   async #dropPrefix(): Promise<void> {
     const { from } = this.#beginning;
     const kept = this.#entries.findIndex(({ id }) => id >= from);
     this.#entries.splice(0, kept < 0 ? Infinity : kept);
     await this.#log.truncateBefore(from);
-  }
-
-  /** Keeps a full segment until `truncateBefore` releases it: the log waits for this no longer then. */
-  #keep(): Promise<never> {
-    return new Promise((_, reject) => {
-      this.#stopKeeping = () => reject(new Error('the log is being closed: its segments stay'));
-      if (this.#isClosing) this.#stopKeeping();
-    });
   }
 
   async #recover(entry: Entry): Promise<void> {
@@ -157,6 +147,20 @@ export class RaftLog {
     }
     return low;
   }
+}
+
+/**
+ * The checkpoint of a segment, which stays where it is: this waits until `truncateBefore` has freed the segment or the
+ * log is closed, and rejects with the reason of that, which is no failure.
+ */
+function keepUntilFreed(
+  _lastId: EntryId, _segment: SegmentReader, _log: WriteAheadLog, signal: AbortSignal,
+): Promise<never> {
+  return new Promise((_, reject) => {
+    const stop = (): void => reject(signal.reason as Error);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
 }
 
 function encodeHeader({ index, term, type }: RaftEntry): Uint8Array {

@@ -1,11 +1,12 @@
 /**
  * Tries the log for as long as it is told to:
  *
- *     node dist/test/tools/soak.js --minutes 10 [--seed 1000] [--rounds 100] [--only crashes|fuzz|archive|kills]
+ *     node dist/test/tools/soak.js --minutes 10 [--seed 1000] [--rounds 100] [--only crashes|fuzz|archive|kills|raft]
  *
  * Three quarters of the time go to random workloads that are crashed, the rest to damaged and made-up files, and to the
- * writers of an archive; then come the rounds in which a process is killed under load, however long they take. Prints
- * what was tried and every violation. Exits with 1 if there was one.
+ * writers of an archive; then come the rounds in which a process is killed under load, and the test suite of liferaft
+ * with the Raft log of the examples, however long they take. Prints what was tried and every violation. Exits with 1 if
+ * there was one.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -25,8 +26,8 @@ const { only, rounds } = values;
 const [minutes, seed] = [Number(values.minutes), Number(values.seed)];
 if (!(minutes > 0)) throw new RangeError(`--minutes must be more than 0, not ${values.minutes}`);
 if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError(`--seed must be a whole number, not ${values.seed}`);
-if (only !== undefined && !['crashes', 'fuzz', 'archive', 'kills'].includes(only)) {
-  throw new RangeError(`--only takes crashes, fuzz, archive or kills, not ${only}`);
+if (only !== undefined && !['crashes', 'fuzz', 'archive', 'kills', 'raft'].includes(only)) {
+  throw new RangeError(`--only takes crashes, fuzz, archive, kills or raft, not ${only}`);
 }
 /** The fuzzer makes more than one number of its own out of its seed. */
 const SMALL_SEED = String(seed % 8000);
@@ -40,6 +41,7 @@ if (crashMs > 0) isGood = (await soakCrashes(crashMs, seed)) === 0;
 if (fuzzMs > 0) isGood = (await run('fuzz.js', '--inputs', 'Infinity', '--seconds', String(fuzzMs / 1000))) && isGood;
 if (archiveMs > 0) isGood = (await run('soak-archive.js', '--seconds', String(archiveMs / 1000))) && isGood;
 if (only === undefined || only === 'kills') isGood = (await run('kill.js', '--rounds', rounds)) && isGood;
+if (only === undefined || only === 'raft') isGood = (await run('liferaft-cluster.js')) && isGood;
 if (!isGood) process.exitCode = 1;
 
 /** How long a part takes: its share of the time, or all of it if nothing else is asked for. */

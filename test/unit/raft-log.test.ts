@@ -1,9 +1,16 @@
 /** The Raft log store of the examples: what Raft expects of its store, and what crashes may leave of it. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { LogNotFoundError, RaftLog, type RaftEntry } from '../../examples/raft-log.js';
-import { forEachFileManager, inMemory, isSettled, SMALL, text, turns, type Storage } from '../tools/helpers.js';
+import { forEachFileManager, inMemory, isSettled, SMALL, text, turns, withTemporaryDirectory, type Storage } from '../tools/helpers.js';
 import { range } from '../tools/iterating.js';
+import * as killed from '../tools/killed-raft-child.js';
 import { crashTest } from '../support/index.js';
+import { Random } from '../support/random.js';
 
 function raftEntry(index: number, term = 1, data = `entry ${index} of term ${term}`.padEnd(200, '.')): RaftEntry {
   return { index, term, type: index % 3, data: Buffer.from(data) };
@@ -164,4 +171,46 @@ inMemory('no crash loses an entry, brings back one that was deleted, or leaves p
     },
   }, { changes: 5, seeds: [0, 3], choicesPerMoment: 3 });
   assert.ok(states > 300, `${states} states`);
+});
+
+const CHILD = fileURLToPath(new URL('../tools/killed-raft-child.js', import.meta.url));
+
+/** Kills a process that changes the log in `directory` after it has said `lines` lines. Resolves with these and more. */
+async function killAfter(lines: number, directory: string): Promise<string[]> {
+  const child = spawn(process.execPath, [CHILD, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const closed = once(child, 'close');
+  const said: string[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    if (said.push(line) === lines) child.kill('SIGKILL');
+  });
+  const [, signal] = await closed as [unknown, string];
+  assert.equal(signal, 'SIGKILL');
+  return said;
+}
+
+test('an entry is lost, comes back or is a part of a batch after the process was killed, in one of 25 times', async () => {
+  await withTemporaryDirectory(async (directory) => {
+    const random = new Random(7);
+    let freed = 0;
+    for (let kill = 0; kill < 25; kill++) {
+      const said = (await killAfter(random.between(1, 25), directory)).map((line) => line.split(' '));
+      freed = Number(said.findLast(([what]) => what === 'freed')?.[1] ?? freed);
+      const [what, index] = said.findLast(([what]) => what !== 'freed') as [string, string];
+      const stored = Number(index) - (what === 'contradicted' ? killed.CONTRADICTED : 0);
+
+      const raft = await killed.openRaft(directory);
+      const added = raft.lastIndex - stored;
+      const possible = what === 'contradicted' ? [0, killed.CONTRADICTED] : [0, killed.CONTRADICTED, killed.BATCH];
+      assert.ok(possible.includes(added), `${added} entries after ${what} ${index}`);
+      assert.ok(raft.firstIndex >= freed, `${raft.firstIndex} was freed: ${freed}`);
+      for (const each of range(Math.max(1, raft.firstIndex), raft.lastIndex)) {
+        const type = each > stored && added === killed.CONTRADICTED ? 1 : 0;
+        const { data, ...rest } = await raft.getLog(each);
+        const expected = killed.raftEntry(each, type);
+        assert.deepEqual({ ...rest, data: text(data) }, { ...expected, data: text(expected.data) });
+      }
+      await raft.close();
+    }
+    assert.ok(freed > 100, `only ${freed} entries were freed`);
+  });
 });
