@@ -10,6 +10,10 @@ import { BIN, keepAll, wal } from '../tools/command-line.js';
 import { SMALL } from '../tools/helpers.js';
 
 const PRELOAD = new URL('../tools/failing-step-preload.js', import.meta.url).href;
+function json(text: string): Readonly<Record<string, unknown>> {
+  return JSON.parse(text) as Readonly<Record<string, unknown>>;
+}
+
 const FORMAT_0 = fileURLToPath(new URL('../../../test/fixtures/okaywal-v0/small/log', import.meta.url));
 
 describe('copies of logs', () => {
@@ -83,6 +87,39 @@ describe('copies of logs', () => {
     assert.equal(status, 74, stderr);
     assert.match(stderr, /^segmented-wal repair: .*EFBIG/);
     assert.deepEqual(fs.readdirSync(root).filter((name) => name.startsWith('too-large')), []);
+  });
+
+  test('a copy has other ids or batches, or the identity, and no command says which log it is', async () => {
+    const from = path.join(root, 'identified');
+    const writer = await WriteAheadLog.create(from, keepAll, { ...SMALL, nextId: 2 ** 40 });
+    await writer.appendBatch(['a', 'b', 'c']);
+    await writer.skipTo(2 ** 50);
+    await writer.append('d');
+    const identity = await writer.identity();
+    await writer.shutdown();
+    assert.equal(json(wal('inspect', from, '--json').stdout).identity, identity);
+    assert.match(wal('inspect', from).stdout, new RegExp(`^identity +${identity}$`, 'm'));
+    assert.equal(json(wal('verify', from, '--json').stdout).identity, identity);
+    assert.match(wal('verify', from).stdout, new RegExp(`^identity: ${identity}$`, 'm'));
+    assert.match(wal('dump', from).stdout, /, batch continues\n/);
+
+    const to = path.join(root, 'identified-copy');
+    assert.equal(wal('repair', from, '--to', to).status, 0);
+    const entriesOf = (directory: string): unknown[] => {
+      return wal('dump', directory, '--json').stdout.trim().split('\n').map((line) => {
+        const { id, endsBatch, chunks } = json(line);
+        return [id, endsBatch, chunks];
+      });
+    };
+    assert.deepEqual(entriesOf(to), entriesOf(from));
+    assert.deepEqual(entriesOf(to).map((entry) => (entry as unknown[])[1]), [false, false, true, true]);
+    assert.equal(json(wal('inspect', to, '--json').stdout).identity, undefined);
+
+    fs.writeFileSync(path.join(from, 'wal-identity'), 'something else');
+    const { status, stdout } = wal('verify', from);
+    assert.equal(status, 2);
+    assert.match(stdout, /^damaged: wal-identity, which tells the log from others, is damaged; no entry is lost$/m);
+    assert.equal(json(wal('inspect', from, '--json').stdout).identity, 'damaged');
   });
 
   test('an empty directory that gets a copy keeps its permissions, also behind a link', () => {
