@@ -8,7 +8,8 @@ import { pathToFileURL } from 'node:url';
 const ROOT = path.join(import.meta.dirname, '..');
 /** What takes longer than this has come to a stop: its processes are ended, and it has failed. */
 const CAP_MS = 15 * 60_000;
-const REPORTER = pathToFileURL(path.join(import.meta.dirname, 'events-reporter.js')).href;
+const REPORTER = urlOf('events-reporter.js');
+const QUICK_PROMISES = urlOf('quick-promises.js');
 
 /** Runs a script of package.json. */
 export async function runScript(name) {
@@ -27,11 +28,12 @@ export async function runTests(file) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'segmented-wal-suite-'));
   try {
     const spec = path.join(directory, 'spec.txt');
-    const reporters = [
+    const flags = [
+      `--import=${QUICK_PROMISES}`,
       '--test-reporter=spec', `--test-reporter-destination=${spec}`,
       `--test-reporter=${REPORTER}`, '--test-reporter-destination=stdout',
     ];
-    const { code, stdout, stderr, milliseconds } = await run([...reporters, file], process.env);
+    const { code, stdout, stderr, milliseconds } = await run([...flags, file], process.env);
     const output = (fs.existsSync(spec) ? fs.readFileSync(spec, 'utf8') : '') + stderr;
     return { ...evaluate(path.relative(ROOT, file), code, stdout, output), output, milliseconds };
   } finally {
@@ -66,6 +68,10 @@ function parse(line) {
   } catch {
     return [];
   }
+}
+
+function urlOf(name) {
+  return pathToFileURL(path.join(import.meta.dirname, name)).href;
 }
 
 function run(args, env) {

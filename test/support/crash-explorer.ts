@@ -21,6 +21,15 @@ export interface Exploration {
   /** How often the runs came to each. */
   readonly situations: Partial<Record<Situation, number>>;
   readonly failures: Failure[];
+  /** Where it is: after a failure, where that was found. */
+  place: Place;
+}
+
+/** A part of an exploration that can be tried by itself, with the same outcome. */
+export interface Place {
+  readonly seed: number;
+  /** Of the moments of a run, of the faults, or of the disks that a first crash has left. */
+  readonly number: number;
 }
 
 /** A case that went wrong, and how to see it again. */
@@ -36,10 +45,12 @@ export interface Failure {
 export interface ExploreOptions {
   /** Crashes tried at one moment at most. Default: all. */
   readonly choicesPerMoment?: number;
+  /** Which moments are crashed. Default: every one. */
+  readonly isWanted?: (number: number) => boolean;
 }
 
 export function newExploration(): Exploration {
-  return { states: 0, runs: 0, situations: {}, failures: [] };
+  return { states: 0, runs: 0, situations: {}, failures: [], place: { seed: 0, number: 0 } };
 }
 
 /** A moment of a run at which it could have crashed, and what was owed then. */
@@ -53,19 +64,30 @@ interface Moment {
 export async function exploreCrashes(
   exploration: Exploration, workload: Workload, seed: number, options: ExploreOptions = {},
 ): Promise<void> {
+  const { choicesPerMoment = Infinity, isWanted = () => true } = options;
   await noteFailure(exploration, workload, seed, async (at) => {
     const settings = settingsFor(seed, workload.sync);
     const random = new Random(seed);
     const moments: Moment[] = [];
     const scenario = new Scenario(settings, random.fork(), { onStep: (call) => remember(call) });
-    const remember = (call: Call | undefined): void =>
-      void moments.push({ call, point: scenario.process.disk.crashPoint(), model: scenario.model.snapshot() });
+    const remember = (call: Call | undefined): void => {
+      const [point, model] = [scenario.process.disk.crashPoint(), scenario.model.snapshot()];
+      // Many a call, as one that reads, changes nothing of what a crash can leave.
+      const last = moments.at(-1);
+      if (last?.point !== point || last.model !== model) moments.push({ call, point, model });
+    };
     scenario.model.onChange = () => remember(undefined);
     exploration.runs++;
     await scenario.run(workload.steps);
     const seen = new Set<string>();
-    const crashes = new Crashes(exploration, settings, random, seen, at);
-    for (const moment of moments) await crashes.tryAll(moment, options.choicesPerMoment ?? Infinity);
+    const crashes = new Crashes(exploration, settings, seen, at);
+    for (const [number, moment] of moments.entries()) {
+      // Drawn for each moment apart, so that it can be tried without the others.
+      const draws = random.fork();
+      if (!isWanted(number)) continue;
+      exploration.place = { seed, number };
+      await crashes.tryAll(moment, draws, choicesPerMoment);
+    }
   });
 }
 
@@ -81,7 +103,10 @@ export async function exploreFaults(
     for (const fault of ['EIO', 'ENOSPC', 'short'] as const) {
       if (!applies(fault, call.kind)) continue;
       for (const isPersistent of [false, true]) {
-        if (isWanted(run++)) await tryFault(exploration, workload, seed, call, fault, isPersistent);
+        const number = run++;
+        if (!isWanted(number)) continue;
+        exploration.place = { seed, number };
+        await tryFault(exploration, workload, seed, call, fault, isPersistent);
       }
     }
   }
@@ -90,6 +115,7 @@ export async function exploreFaults(
 /** Runs a workload made up from `seed`, with a fault or without, and crashes it at moments chosen by chance. */
 export async function exploreRandomly(exploration: Exploration, seed: number, steps?: readonly Step[]): Promise<void> {
   const workload = steps === undefined ? randomWorkload(new Random(seed)) : { name: 'random', steps };
+  exploration.place = { seed, number: 0 };
   await noteFailure(exploration, workload, seed, async (at) => {
     const settings = settingsFor(seed, workload.sync);
     const random = new Random(seed);
@@ -159,35 +185,32 @@ async function noteFailure(
 class Crashes {
   readonly #exploration: Exploration;
   readonly #settings: Settings;
-  readonly #random: Random;
   readonly #seen: Set<string>;
   readonly #at: At;
   readonly #models = new Map<ReferenceModel, number>();
 
-  constructor(exploration: Exploration, settings: Settings, random: Random, seen: Set<string>, at: At) {
+  constructor(exploration: Exploration, settings: Settings, seen: Set<string>, at: At) {
     this.#exploration = exploration;
     this.#settings = settings;
-    this.#random = random;
     this.#seen = seen;
     this.#at = at;
   }
 
-  async tryAll(moment: Moment, limit: number): Promise<void> {
-    for (const fates of someCrashChoices(moment.point, this.#random, limit)) await this.#losePower(moment, fates);
-    for (const happened of [true, false]) await this.#endProcess(moment, happened);
+  async tryAll(moment: Moment, random: Random, limit: number): Promise<void> {
+    for (const fates of someCrashChoices(moment.point, random, limit)) await this.#losePower(moment, fates, random.next());
+    for (const happened of [true, false]) await this.#endProcess(moment, happened, random.next());
   }
 
-  async #losePower(moment: Moment, fates: readonly Fate[]): Promise<void> {
-    const seed = this.#random.next();
+  async #losePower(moment: Moment, fates: readonly Fate[], seed: number): Promise<void> {
     const disk = moment.point.powerLoss(fates, seed);
     this.#at(`${describeMoment(moment)}, power lost, fragments ${describeFates(moment.point, fates)}`);
     await this.#check(moment, disk, seed);
   }
 
-  async #endProcess(moment: Moment, happened: boolean): Promise<void> {
+  async #endProcess(moment: Moment, happened: boolean, seed: number): Promise<void> {
     const disk = moment.point.processDeath(() => happened);
     this.#at(`${describeMoment(moment)}, process ended, what was in progress ${happened ? 'done' : 'not done'}`);
-    await this.#check(moment, disk, this.#random.next());
+    await this.#check(moment, disk, seed);
   }
 
   async #check(moment: Moment, disk: SimulatedDisk, seed: number): Promise<void> {

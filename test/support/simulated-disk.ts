@@ -63,6 +63,9 @@ export class SimulatedDisk {
   #pending: readonly Change[];
   readonly #inProgress = new Map<number, readonly Change[]>();
   #nextOperation = 1;
+  #point: CrashPoint | undefined;
+  /** What has to be as it was for `#point` to be what a crash finds now. */
+  #pointState: readonly unknown[] = [];
 
   /** An empty disk with the one directory `/`, unless `content` says otherwise. */
   constructor(traits: Partial<DiskTraits> = {}, content: DiskContent = EMPTY) {
@@ -221,8 +224,18 @@ export class SimulatedDisk {
     return this.#begin([{ kind: 'unlink', path, inode, operation: this.#nextOperation++, time: 0 }]);
   }
 
-  /** What a crash at this moment finds. Later operations on this disk do not change it. */
+  /** What a crash at this moment finds, the same object until something changes. Later operations do not change it. */
   crashPoint(): CrashPoint {
+    const state = [
+      this.#time, this.directories.size, this.#names, this.#durableNames, this.#pending, ...this.#inProgress.values(),
+    ];
+    const isSame = state.length === this.#pointState.length && state.every((part, i) => part === this.#pointState[i]);
+    if (this.#point === undefined || !isSame) this.#point = this.#newCrashPoint();
+    this.#pointState = state;
+    return this.#point;
+  }
+
+  #newCrashPoint(): CrashPoint {
     return new CrashPoint(
       this.traits,
       {

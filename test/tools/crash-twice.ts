@@ -51,14 +51,17 @@ interface Remains {
  */
 export async function exploreCrashesTwice(
   exploration: Exploration, workload: Workload, seed: number, firstCrashes = FIRST_CRASHES,
+  isWanted: (number: number) => boolean = () => true,
 ): Promise<void> {
   const settings = settingsFor(seed, workload.sync);
   const random = new Random(seed);
   const remains = await crashOnce(exploration, workload, settings, random);
   for (let i = 0; i < firstCrashes && exploration.failures.length === 0; i++) {
-    const chosen = random.pick(remains[i % 2]);
+    const [chosen, draws] = [random.pick(remains[i % 2]), random.fork()];
+    if (!isWanted(i)) continue;
+    exploration.place = { seed, number: i };
     try {
-      await crashAgain(exploration, chosen, settings, random.fork());
+      await crashAgain(exploration, chosen, settings, draws);
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
       const { message } = error;

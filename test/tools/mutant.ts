@@ -5,22 +5,28 @@
  */
 import { argv } from 'node:process';
 import { pathToFileURL } from 'node:url';
-import { exploreCrashes, exploreFaults, exploreRandomly, newExploration } from '../support/crash-explorer.js';
+import { exploreCrashes, exploreFaults, exploreRandomly, newExploration, type Place } from '../support/crash-explorer.js';
 import { exploreCrashesTwice, TWICE_WORKLOADS } from './crash-twice.js';
 import { WORKLOADS, type Workload } from '../support/workloads.js';
 
-/** One thing that `crash.test.ts` or `crash-twice.test.ts` does, with the same seeds and limits. */
-export type Case =
+/**
+ * One thing that `crash.test.ts` or `crash-twice.test.ts` does, with the same seeds and limits. Begins with the place
+ * `first`: if the bug is still found there, nothing else needs to be tried.
+ */
+export type Case = { readonly first?: Place } & (
   | { readonly kind: 'crashes' | 'faults'; readonly workload: string }
   /** `firstCrashes` may be given to try less. */
   | { readonly kind: 'crashes twice'; readonly workload: string; readonly firstCrashes?: number }
-  | { readonly kind: 'random' };
+  | { readonly kind: 'random' }
+);
 
 /** What came of it. */
 export interface Finding {
   /** The case that went wrong, and how; undefined if none did. */
   readonly caughtBy: Case | undefined;
   readonly message: string;
+  /** Where it did, to begin with the next time. */
+  readonly place: Place;
   /** Crash states opened and compared with the model until then. */
   readonly states: number;
   /** Runs of a workload until then. */
@@ -45,30 +51,55 @@ export const ALL_CASES: readonly Case[] = [
 const exploration = newExploration();
 
 async function tryCase(tried: Case): Promise<void> {
-  if (tried.kind === 'random') return trySeeds();
-  if (tried.kind === 'crashes twice') return tryTwice(tried.workload, tried.firstCrashes);
-  const [workload, i] = find(WORKLOADS, tried.workload);
-  if (tried.kind === 'faults') {
-    const isWanted = (run: number): boolean => exploration.failures.length === 0 && run % ONE_FAULT_IN === 0;
-    return exploreFaults(exploration, workload, i % 4, isWanted);
-  }
-  await exploreCrashes(exploration, workload, 0, { choicesPerMoment: CHOICES_PER_MOMENT });
-  if (exploration.failures.length > 0) return;
-  await exploreCrashes(exploration, workload, 1 + (i % 7), { choicesPerMoment: OTHER_CHOICES_PER_MOMENT });
+  if (tried.first !== undefined) await explore(tried, tried.first);
+  await explore(tried);
 }
 
-async function tryTwice(name: string, firstCrashes?: number): Promise<void> {
+/** Tries the whole of a case, or one place of it, unless something was found before. */
+async function explore(tried: Case, only?: Place): Promise<void> {
+  for (const [seed, exploreWith] of partsOf(tried)) {
+    if (exploration.failures.length > 0 || seed !== (only?.seed ?? seed)) continue;
+    await exploreWith((number) => number === (only?.number ?? number));
+  }
+}
+
+/** What a case tries, seed by seed. */
+type Part = readonly [seed: number, explore: (isWanted: (number: number) => boolean) => Promise<void>];
+
+function partsOf(tried: Case): readonly Part[] {
+  switch (tried.kind) {
+    case 'random': return partsOfRandom();
+    case 'crashes twice': return partsOfTwice(tried.workload, tried.firstCrashes);
+    case 'crashes': {
+      const [workload, i] = find(WORKLOADS, tried.workload);
+      const limits = [[0, CHOICES_PER_MOMENT], [1 + (i % 7), OTHER_CHOICES_PER_MOMENT]] as const;
+      return limits.map(([seed, choicesPerMoment]): Part => [seed, (isWanted) => {
+        return exploreCrashes(exploration, workload, seed, { choicesPerMoment, isWanted });
+      }]);
+    }
+    case 'faults': {
+      const [workload, i] = find(WORKLOADS, tried.workload);
+      const isDue = (run: number): boolean => exploration.failures.length === 0 && run % ONE_FAULT_IN === 0;
+      const seed = i % 4;
+      return [[seed, (isWanted) => exploreFaults(exploration, workload, seed, (run) => isDue(run) && isWanted(run))]];
+    }
+  }
+}
+
+function partsOfTwice(name: string, firstCrashes?: number): readonly Part[] {
   const [workload] = find(TWICE_WORKLOADS, name);
-  for (const seed of TWICE_SEEDS) {
-    if (exploration.failures.length === 0) await exploreCrashesTwice(exploration, workload, seed, firstCrashes);
-  }
+  return TWICE_SEEDS.map((seed): Part => [seed, (isWanted) => {
+    return exploreCrashesTwice(exploration, workload, seed, firstCrashes, isWanted);
+  }]);
 }
 
-async function trySeeds(): Promise<void> {
-  const { first, count } = RANDOM_SEEDS;
-  for (let seed = first; seed < first + count && exploration.failures.length === 0; seed++) {
-    await exploreRandomly(exploration, seed);
-  }
+function partsOfRandom(): readonly Part[] {
+  return Array.from({ length: RANDOM_SEEDS.count }, (_, i): Part => {
+    const seed = RANDOM_SEEDS.first + i;
+    return [seed, async (isWanted) => {
+      if (isWanted(0)) await exploreRandomly(exploration, seed);
+    }];
+  });
 }
 
 function find(workloads: readonly Workload[], name: string): [Workload, number] {
@@ -93,8 +124,8 @@ async function tryAll(cases: readonly Case[]): Promise<void> {
 }
 
 function end(caughtBy: Case | undefined, message: string): never {
-  const { states, runs } = exploration;
-  console.log(JSON.stringify({ caughtBy, message, states, runs } satisfies Finding));
+  const { states, runs, place } = exploration;
+  console.log(JSON.stringify({ caughtBy, message, place, states, runs } satisfies Finding));
   // Logs that were left in the middle of something may have timers.
   process.exit(0);
 }

@@ -16,12 +16,14 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ALL_CASES, type Case, type Finding } from './mutant.js';
+import type { Place } from '../support/crash-explorer.js';
 import { MUTATIONS, type Edit, type Mutation, type NamedTest } from './mutations/index.js';
 
 const PROJECT = path.join(import.meta.dirname, '../../..');
 /** A bug may make the log go round in circles: then its process is ended. */
 const CAP_MS = 180_000;
-export const LANES = 2;
+/** The suite runs other things beside this. */
+export const LANES = Math.max(1, Math.min(8, os.availableParallelism()) - 1);
 
 /** What became of a bug. */
 export interface Trial {
@@ -31,8 +33,12 @@ export interface Trial {
   /** What the suite said. */
   readonly message: string;
   readonly states: number;
+  /** Where an exploration caught it. */
+  readonly place?: Place;
   readonly seconds: number;
 }
+
+type Look = Pick<Trial, 'caughtBy' | 'message' | 'states' | 'place'>;
 
 /** A copy of the compiled project, to be spoilt. */
 export class Mutant implements AsyncDisposable {
@@ -87,26 +93,26 @@ export class Mutant implements AsyncDisposable {
   }
 
   /** What a part of the suite says of the copy as it is. */
-  look(part: Case | NamedTest): Promise<Pick<Trial, 'caughtBy' | 'message' | 'states'>> {
+  look(part: Case | NamedTest): Promise<Look> {
     return part.kind === 'test' ? this.#runTest(part) : this.#explore([part]);
   }
 
-  async #explore(cases: readonly Case[]): Promise<Pick<Trial, 'caughtBy' | 'message' | 'states'>> {
+  async #explore(cases: readonly Case[]): Promise<Look> {
     const { output, hasEnded } = await this.#run(['dist/test/tools/mutant.js', JSON.stringify(cases)]);
     const line = output.split('\n').findLast((candidate) => candidate.startsWith('{'));
     if (line === undefined) {
       const message = hasEnded ? `the exploration itself failed: ${output}` : 'it did not come to an end';
       return { caughtBy: undefined, message, states: 0 };
     }
-    const { caughtBy, message, states } = JSON.parse(line) as Finding;
-    return { caughtBy: caughtBy && describe(caughtBy), message, states };
+    const { caughtBy, message, states, place } = JSON.parse(line) as Finding;
+    return { caughtBy: caughtBy && describe(caughtBy), message, states, place };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await fs.rm(this.#directory, { recursive: true, force: true });
   }
 
-  async #runTest(part: NamedTest): Promise<Pick<Trial, 'caughtBy' | 'message' | 'states'>> {
+  async #runTest(part: NamedTest): Promise<Look> {
     const pattern = `^${part.test.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`;
     const flags = ['--test-force-exit', '--test-reporter=tap', `--test-name-pattern=${pattern}`];
     const { output } = await this.#run([...flags, `dist/test/${part.file}.test.js`]);
@@ -171,10 +177,11 @@ async function main(): Promise<void> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { search: { type: 'boolean', default: false } } });
   const chosen = MUTATIONS.filter(({ name, skip }) => !skip && name.includes(positionals[0] ?? ''));
   let survivors = 0;
-  await tryMutations(chosen, ({ mutation, caughtBy, message, states, seconds }) => {
+  await tryMutations(chosen, ({ mutation, caughtBy, message, states, place, seconds }) => {
     if (caughtBy === undefined) survivors++;
     console.log(`${caughtBy === undefined ? 'SURVIVED' : 'caught'} | ${mutation.name} | ${caughtBy ?? ''} | ${states} states | ${seconds.toFixed(1)} s`);
     console.log(`    ${message}`);
+    if (caughtBy !== undefined && place !== undefined) console.log(`    found at ${place.seed}, ${place.number}`);
   }, values.search);
   console.log(`${chosen.length - survivors} of ${chosen.length} caught`);
   if (survivors > 0) process.exitCode = 1;

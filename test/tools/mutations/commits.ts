@@ -1,4 +1,4 @@
-import { crashes, faults, named, RANDOM, type Mutation } from './mutation.js';
+import { crashes, faults, named, random, type Mutation } from './mutation.js';
 
 /** What goes wrong between an append and its acknowledgement. */
 export const COMMITS: readonly Mutation[] = [
@@ -35,21 +35,21 @@ export const COMMITS: readonly Mutation[] = [
     file: 'segment/record-scanner.ts',
     find: '?? this.#endEntry(this.#window.isBounded)',
     replace: '?? this.#endEntry(true)',
-    caughtBy: RANDOM,
+    caughtBy: random(248),
   },
   {
     name: 'a flush is written and not synced',
     file: 'engine/flush/flush-writer.ts',
     find: 'if (isDurable) await file.sync();',
     replace: '',
-    caughtBy: crashes('entries of several chunks'),
+    caughtBy: crashes('entries of several chunks', 2, 2),
   },
   {
     name: 'a commit is acknowledged before its flush is durable',
     file: 'engine/flush/flusher.ts',
     find: 'this.#inFlight = flush;',
     replace: 'this.#inFlight = flush; flush.commits.acknowledge();',
-    caughtBy: crashes('first commit'),
+    caughtBy: crashes('first commit', 0, 0),
   },
   {
     name: 'a commit is acknowledged although its flush failed',
@@ -70,14 +70,14 @@ export const COMMITS: readonly Mutation[] = [
     file: 'engine/flush/flusher.ts',
     find: 'this.#flight = operation.then(',
     replace: 'operation.then(',
-    caughtBy: crashes('concurrent writers'),
+    caughtBy: crashes('concurrent writers', 0, 66),
   },
   {
     name: 'the newest segment is flushed before the one it follows',
     file: 'engine/flush/flusher.ts',
     find: 'const encoder = this.#encoders[0];',
     replace: 'const encoder = this.#encoders.at(-1);',
-    caughtBy: RANDOM,
+    caughtBy: random(8),
   },
   {
     name: 'those who wait for the next flush are forgotten when the log fails',
@@ -98,35 +98,35 @@ export const COMMITS: readonly Mutation[] = [
     file: 'engine/directory/lifecycle.ts',
     find: 'this.#failure = error;',
     replace: 'queueMicrotask(() => { this.#failure = undefined; }); this.#failure = error;',
-    caughtBy: faults('first commit'),
+    caughtBy: faults('first commit', 0, 92),
   },
   {
     name: 'a short write is taken for a whole one',
     file: 'files/transfer.ts',
     find: 'const written = await file.write(rest, position); rest = dropBytes(rest, written);',
     replace: 'const written = await file.write(rest, position); rest = [];',
-    caughtBy: faults('first commit'),
+    caughtBy: faults('first commit', 0, 96),
   },
   {
     name: 'a rollback keeps the length of what was rolled back',
     file: 'segment/segment-encoder.ts',
     find: 'taken ? 0 : saved.used',
     replace: 'taken ? 0 : this.#bytes.used',
-    caughtBy: RANDOM,
+    caughtBy: random(18),
   },
   {
     name: 'a rollback keeps the chain of what was rolled back',
     file: 'segment/segment-encoder.ts',
     find: 'this.chain = saved.chain;',
     replace: 'this.chain = this.#entryChain;',
-    caughtBy: crashes('a rollback in between'),
+    caughtBy: crashes('a rollback in between', 0, 42),
   },
   {
     name: 'a mark says that a flush is durable of which it is a part',
     file: 'segment/segment-encoder.ts',
     find: 'format.encodeMark(block, at, this.segment.seed, offset, this.segment.durableEnd);',
     replace: 'format.encodeMark(block, at, this.segment.seed, offset, offset);',
-    caughtBy: RANDOM,
+    caughtBy: random(21),
   },
   {
     name: 'an entry whose encoding failed leaves its beginning in the log',

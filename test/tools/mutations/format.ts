@@ -15,14 +15,14 @@ export const FORMAT: readonly Mutation[] = [
     find: 'return (seed ^ offset ^ Math.imul(high, 0x9e3779b1)) >>> 0;',
     replace: 'return (offset ^ Math.imul(high, 0x9e3779b1)) >>> 0;',
     also: [{ file: 'engine/write/link.ts', find: 'environment.randomFill(bytes);', replace: '' }],
-    caughtBy: crashes('recycling'),
+    caughtBy: crashes('recycling', 0, 90),
   },
   {
     name: 'the nonce of a link is always the same',
     file: 'engine/write/link.ts',
     find: 'environment.randomFill(bytes);',
     replace: '',
-    caughtBy: crashes('shutting down and reopening without a sync'),
+    caughtBy: crashes('shutting down and reopening without a sync', 0, 82),
   },
   {
     name: 'a checksum does not cover the place of its record',
@@ -43,7 +43,7 @@ export const FORMAT: readonly Mutation[] = [
     file: 'segment/record-scanner.ts',
     find: "if (!this.segment.format.isEndOf(bytes, this.#at - windowStart, chain)) return 'end';",
     replace: '',
-    caughtBy: crashes('shutting down and reopening without a sync'),
+    caughtBy: crashes('shutting down and reopening without a sync', 0, 82),
   },
   {
     name: "a chunk's checksum is not checked",
@@ -51,7 +51,7 @@ export const FORMAT: readonly Mutation[] = [
     find: "if (crc !== this.#open.chunkCrc) return 'end';",
     replace: '',
     // Its chunks lie in three sectors and more: what is lost in the middle of a write leaves the checksum after it.
-    caughtBy: crashes('entries around the end of a segment'),
+    caughtBy: crashes('entries around the end of a segment', 0, 27),
   },
   {
     name: "an entry's id need not be above those before it",
@@ -65,7 +65,7 @@ export const FORMAT: readonly Mutation[] = [
     file: 'segment/segment.ts',
     find: 'throw this.#readError(error, { offset }); } finally { this.#endRead(); }',
     replace: 'return 0; } finally { this.#endRead(); }',
-    caughtBy: faults('reading across recycling'),
+    caughtBy: faults('reading across recycling', 3, 300),
   },
   {
     name: 'a short read is taken for the end of the file',

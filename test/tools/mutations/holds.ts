@@ -36,7 +36,7 @@ export const HOLDS: readonly Mutation[] = [
     file: 'engine/directory/log-directory.ts',
     find: 'await this.write(file, [bytes], 0); await file.sync();',
     replace: 'await this.write(file, [bytes], 0);',
-    caughtBy: crashes('a hold across checkpoints'),
+    caughtBy: crashes('a hold across checkpoints', 0, 0),
   },
   {
     name: 'the name of the file of the holds is not synced',

@@ -7,7 +7,7 @@ export const IDS: readonly Mutation[] = [
     file: 'engine/write/write-queue.ts',
     find: 'await this.#writeLink(); durableId.set(rotation.nextId - 1);',
     replace: 'durableId.set(rotation.nextId - 1);',
-    caughtBy: crashes('skipping ids'),
+    caughtBy: crashes('skipping ids', 0, 0),
   },
   {
     name: 'an opening overwrites the link that skips ids',
@@ -35,14 +35,14 @@ export const IDS: readonly Mutation[] = [
     file: 'engine/view/log-presence.ts',
     find: 'if ((await readFirstLink(segment)) !== undefined) return true;',
     replace: 'return true;',
-    caughtBy: crashes('a log that continues another'),
+    caughtBy: crashes('a log that continues another', 0, 16),
   },
   {
     name: 'every entry ends its batch',
     file: 'segment/record-scanner.ts',
     find: 'const isEnd = bytes[this.#at - windowStart] === format.END_MARKER;',
     replace: 'const isEnd = true;',
-    caughtBy: crashes('batches'),
+    caughtBy: crashes('batches', 0, 0),
   },
   {
     name: 'a batch that was truncated in the middle does not end',
@@ -56,7 +56,7 @@ export const IDS: readonly Mutation[] = [
     file: 'engine/directory/log-directory.ts',
     find: 'await this.rename(newName, name); await this.sync();',
     replace: 'await this.rename(newName, name); if (!name.endsWith("identity")) await this.sync();',
-    caughtBy: crashes('asking for the identity'),
+    caughtBy: crashes('asking for the identity', 0, 40),
   },
   {
     name: 'a damaged identity is replaced by a new one',

@@ -1,4 +1,4 @@
-import { crashes, named, RANDOM, type Mutation } from './mutation.js';
+import { crashes, named, random, type Mutation } from './mutation.js';
 
 /** What readers and iterators show wrong, or wait for in vain. */
 export const ITERATION: readonly Mutation[] = [
@@ -7,7 +7,7 @@ export const ITERATION: readonly Mutation[] = [
     file: 'engine/directory/spare-files.ts',
     find: 'await segment.whenUnpinned();',
     replace: '',
-    caughtBy: crashes('reading a large chunk across recycling'),
+    caughtBy: crashes('reading a large chunk across recycling', 0, 0),
   },
   {
     name: 'a reader does not keep its segment from being recycled',
@@ -35,7 +35,7 @@ export const ITERATION: readonly Mutation[] = [
     file: 'engine/read/live-chunks.ts',
     find: 'return segment.durableEnd;',
     replace: 'return segment.end;',
-    caughtBy: RANDOM,
+    caughtBy: random(9),
   },
   {
     name: "a chunk's length is trusted by a reader",

@@ -1,4 +1,4 @@
-import { named, RANDOM, type Mutation } from './mutation.js';
+import { named, random, type Mutation } from './mutation.js';
 
 /** What durability on request and flushes on the calling thread do wrong. */
 export const MODES: readonly Mutation[] = [
@@ -7,14 +7,14 @@ export const MODES: readonly Mutation[] = [
     file: 'files/transfer.ts',
     find: 'if (!file.durableWrites) file.syncBlocking();',
     replace: '',
-    caughtBy: RANDOM,
+    caughtBy: random(11),
   },
   {
     name: 'a durable write is taken to cover what was written before it without a sync',
     file: 'engine/flush/flush-writer.ts',
     find: 'isDurable && file.durableWrites && this.#unsynced === undefined',
     replace: 'isDurable && file.durableWrites',
-    caughtBy: RANDOM,
+    caughtBy: random(25),
   },
   {
     name: 'sync is forgotten beside a flush that is in flight',
@@ -84,6 +84,6 @@ export const MODES: readonly Mutation[] = [
     file: 'engine/flush/flusher.ts',
     find: 'catch (error) { this.#lifecycle.fail(error); return; }',
     replace: 'catch (error) { flush.commits.acknowledge(); this.#lifecycle.fail(error); return; }',
-    caughtBy: RANDOM,
+    caughtBy: random(8),
   },
 ];

@@ -28,20 +28,27 @@ export interface Mutation extends Edit {
   readonly caughtBy: Case | NamedTest;
 }
 
-export function crashes(workload: string): Case {
-  return { kind: 'crashes', workload };
+/** `seed` and `number` say where the bug was found the last time, so that it is looked for there first. */
+export function crashes(workload: string, seed?: number, number?: number): Case {
+  return { kind: 'crashes', workload, ...first(seed, number) };
 }
 
-export function twice(workload: string): Case {
-  return { kind: 'crashes twice', workload };
+export function twice(workload: string, seed?: number, number?: number): Case {
+  return { kind: 'crashes twice', workload, ...first(seed, number) };
 }
 
-export function faults(workload: string): Case {
-  return { kind: 'faults', workload };
+export function faults(workload: string, seed?: number, number?: number): Case {
+  return { kind: 'faults', workload, ...first(seed, number) };
 }
 
-export const RANDOM: Case = { kind: 'random' };
+export function random(seed?: number): Case {
+  return { kind: 'random', ...first(seed) };
+}
 
 export function named(file: string, test: string): NamedTest {
   return { kind: 'test', file, test };
+}
+
+function first(seed: number | undefined, number = 0): Pick<Case, 'first'> {
+  return seed === undefined ? {} : { first: { seed, number } };
 }

@@ -7,7 +7,7 @@ export const READS: readonly Mutation[] = [
     file: 'engine/read/chunk-reads.ts',
     find: 'const shownEnd = this.shownEnd(segment); if',
     replace: 'const shownEnd = this.end(segment); if',
-    caughtBy: crashes('reading what is not durable yet'),
+    caughtBy: crashes('reading what is not durable yet', 0, 0),
   },
   {
     name: 'a chunk that is read whole is not verified',

@@ -1,4 +1,4 @@
-import { crashes, faults, named, type Mutation } from './mutation.js';
+import { crashes, faults, named, random, type Mutation } from './mutation.js';
 
 /** What recovery does wrong. */
 export const RECOVERY: readonly Mutation[] = [
@@ -7,49 +7,49 @@ export const RECOVERY: readonly Mutation[] = [
     file: 'engine/recover/last-segment.ts',
     find: 'if (!isProven) await tail.rewrite(segment, durableUpTo, end);',
     replace: '',
-    caughtBy: crashes('reopening after the process ended'),
+    caughtBy: crashes('reopening after the process ended', 0, 21),
   },
   {
     name: 'the tail is synced instead of being rewritten',
     file: 'engine/recover/last-segment.ts',
     find: 'if (!isProven) await tail.rewrite(segment, durableUpTo, end);',
     replace: 'await segment.file.sync();',
-    caughtBy: faults('reopening after the process ended'),
+    caughtBy: faults('reopening after the process ended', 0, 80),
   },
   {
     name: 'the tail is rewritten without a copy that could be put back',
     file: 'engine/recover/tail-rewrite.ts',
     find: 'if (at === 0) parts.unshift(encodeTailHeader(tail));',
     replace: 'if (at === 0) parts.unshift(Buffer.alloc(TAIL_HEADER_LENGTH));',
-    caughtBy: crashes('reopening after power losses'),
+    caughtBy: crashes('reopening after power losses', 0, 62),
   },
   {
     name: 'the copy of the tail is not synced',
     file: 'engine/recover/tail-rewrite.ts',
     find: 'await copy.sync();',
     replace: '',
-    caughtBy: crashes('reopening after power losses'),
+    caughtBy: crashes('reopening after power losses', 0, 61),
   },
   {
     name: "the name of the tail's copy is not synced",
     file: 'engine/recover/tail-rewrite.ts',
     find: 'TAIL_FILE_NAME); await this.#directory.sync(); await this.#putBack(copy, tail, segment);',
     replace: 'TAIL_FILE_NAME); await this.#putBack(copy, tail, segment);',
-    caughtBy: crashes('reopening after power losses'),
+    caughtBy: crashes('reopening after power losses', 0, 61),
   },
   {
     name: 'the rewritten tail is not synced',
     file: 'engine/recover/tail-rewrite.ts',
     find: '[bytes], tail.offset + at); } await file.sync();',
     replace: '[bytes], tail.offset + at); }',
-    caughtBy: crashes('reopening after the process ended'),
+    caughtBy: crashes('reopening after the process ended', 3, 52),
   },
   {
     name: 'an interrupted rewrite of the tail is not done over',
     file: 'engine/recover/recovery.ts',
     find: 'if (files.hasTailCopy) await tail.redo(files.segments);',
     replace: 'if (files.hasTailCopy) await tail.discard();',
-    caughtBy: crashes('reopening after power losses'),
+    caughtBy: crashes('reopening after power losses', 0, 62),
   },
   {
     name: 'the copy of a tail is used although only the cache may have it',
@@ -112,14 +112,14 @@ export const RECOVERY: readonly Mutation[] = [
     file: 'engine/write/rotation.ts',
     find: 'lastId: this.nextId - 1',
     replace: 'lastId: 0',
-    caughtBy: crashes('everything checkpointed, reopened again and again'),
+    caughtBy: crashes('everything checkpointed, reopened again and again', 0, 0),
   },
   {
     name: 'the link of an opening does not carry the highest id',
     file: 'engine/log/continue.ts',
     find: 'lastId: nextId - 1,',
     replace: 'lastId: 0,',
-    caughtBy: crashes('an entry larger than a segment'),
+    caughtBy: random(9),
   },
   {
     name: 'the link of a shutdown does not carry the highest id',
@@ -147,7 +147,7 @@ export const RECOVERY: readonly Mutation[] = [
     file: 'engine/recover/last-segment.ts',
     find: 'if (proven > scanner.end) throw',
     replace: 'if (proven > scanner.end || scanner.tornBytes > 0) throw',
-    caughtBy: crashes('first commit'),
+    caughtBy: crashes('first commit', 0, 35),
   },
   {
     name: 'the end of a closed segment is not compared with what its successor says',

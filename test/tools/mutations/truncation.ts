@@ -1,4 +1,4 @@
-import { crashes, named, RANDOM, type Mutation } from './mutation.js';
+import { crashes, named, random, type Mutation } from './mutation.js';
 
 /** What truncation drops too much of, or too little. */
 export const TRUNCATION: readonly Mutation[] = [
@@ -7,21 +7,21 @@ export const TRUNCATION: readonly Mutation[] = [
     file: 'engine/write/rotation.ts',
     find: '{ committed: () => linked.resolve(), failed: (error) => linked.reject(error) });',
     replace: '{ committed: () => {}, failed: () => {} }); linked.resolve();',
-    caughtBy: RANDOM,
+    caughtBy: random(13),
   },
   {
     name: 'a cut looks for its place by the numbers of the segments',
     file: 'engine/log/truncate.ts',
     find: '.filter(({ idBefore }) => idBefore < id)',
     replace: '.filter(({ segmentId }) => segmentId <= id)',
-    caughtBy: crashes('a segment with another name'),
+    caughtBy: crashes('a segment with another name', 0, 0),
   },
   {
     name: "a segment of the predecessor's that was cut off is taken for damage",
     file: 'engine/view/segment-chain.ts',
     find: 'if (!isCutOff) throw',
     replace: 'throw',
-    caughtBy: crashes("the predecessor's log, cut and used"),
+    caughtBy: crashes("the predecessor's log, cut and used", 0, 98),
   },
   {
     name: 'a truncation looks for its place in what is durable only',
