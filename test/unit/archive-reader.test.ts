@@ -199,13 +199,13 @@ describe('a reader stands still, leaves entries out or has them twice while the 
   });
 });
 
-describe('damage is not seen, or taken for something else', () => {
+{
   const find = async (archive: ArchiveFixture): Promise<string[]> => {
     const { problems } = await (await open(archive)).verify();
     return problems.map(({ code, slot }) => `${code} ${slot ?? ''}`.trim());
   };
 
-  test('a slot is missing', async () => {
+  test('damage is not seen, or taken for something else: a slot is missing', async () => {
     const archive = new ArchiveFixture();
     await fill(archive);
     await archive.store.delete([slotKey(PREFIX, 3)], archive.at);
@@ -215,7 +215,7 @@ describe('damage is not seen, or taken for something else', () => {
     assert.equal(entries, 6, 'what comes after it is read');
   });
 
-  test('a slot is another', async () => {
+  test('damage is not seen, or taken for something else: a slot is another', async () => {
     const archive = new ArchiveFixture();
     await fill(archive);
     await archive.replace(slotKey(PREFIX, 2), (bytes) => Buffer.concat([bytes.subarray(0, -2), Buffer.of(0x7f), bytes.subarray(-1)]));
@@ -223,7 +223,7 @@ describe('damage is not seen, or taken for something else', () => {
     assert.deepEqual(await find(archive), ['ARCHIVE_CORRUPT 2']);
   });
 
-  test('a slot is whole, but of another archive', async () => {
+  test('damage is not seen, or taken for something else: a slot is whole, but of another archive', async () => {
     const [archive, other] = [new ArchiveFixture(), new ArchiveFixture()];
     await fill(archive);
     other.time = 1;
@@ -235,7 +235,7 @@ describe('damage is not seen, or taken for something else', () => {
     assert.deepEqual(await find(archive), ['ARCHIVE_CORRUPT 2', 'ARCHIVE_CORRUPT 3'].slice(0, 1));
   });
 
-  test('a run or a part is missing, or another', async () => {
+  test('damage is not seen, or taken for something else: a run or a part is missing, or another', async () => {
     for (const change of ['missing', 'shorter', 'another'] as const) {
       for (const partBytes of [undefined, 10]) {
         const archive = new ArchiveFixture();
@@ -243,7 +243,9 @@ describe('damage is not seen, or taken for something else', () => {
         await fill(archive);
         if (partBytes === undefined) await archive.merge();
         await archive.append([[['h']]]);
-        const key = (await archive.keys()).find((each) => each.startsWith(`${PREFIX}/runs/`)) ?? assert.fail();
+        // The eighth part is in the middle of a chunk, whose bytes nothing else covers.
+        const keys = (await archive.keys()).filter((each) => each.startsWith(`${PREFIX}/runs/`));
+        const key = keys.at(partBytes === undefined ? 0 : 7) ?? assert.fail();
         if (change === 'missing') await archive.store.delete([key], archive.at);
         else await archive.replace(key, (bytes) => (change === 'shorter' ? bytes.subarray(1) : bytes.fill(0x55, 3, 5)));
         const code = change === 'missing' ? 'ARCHIVE_GAP' : 'ARCHIVE_CORRUPT';
@@ -254,7 +256,7 @@ describe('damage is not seen, or taken for something else', () => {
     }
   });
 
-  test('a snapshot is another', async () => {
+  test('damage is not seen, or taken for something else: a snapshot is another', async () => {
     const archive = new ArchiveFixture();
     await fill(archive);
     await archive.snapshot(3, 'the state up to 3', false);
@@ -262,9 +264,9 @@ describe('damage is not seen, or taken for something else', () => {
     await archive.replace(key, (bytes) => bytes.fill(0, 3, 5));
     assert.deepEqual(await find(archive), ['ARCHIVE_CORRUPT']);
   });
-});
+}
 
-describe('a standby', () => {
+{
   const idOf = ({ value }: IteratorResult<ArchivedEntry, unknown>): number => (value as ArchivedEntry).id;
 
   /** Timers that a test ends. */
@@ -283,7 +285,7 @@ describe('a standby', () => {
     }
   }
 
-  test('does not see what is archived later, or what has been merged since it looked', async () => {
+  test('a standby does not see what is archived later, or what has been merged since it looked', async () => {
     const [archive, timers] = [new ArchiveFixture(), new Timers()];
     const expected = await fill(archive);
     const reader = await ArchiveReader.openWith(timers, archive.store, { prefix: PREFIX });
@@ -310,7 +312,7 @@ describe('a standby', () => {
     await assert.rejects(last, /enough/);
   });
 
-  test('misses what was deleted while it was away, without a word', async () => {
+  test('a standby misses what was deleted while it was away, without a word', async () => {
     const [archive, timers] = [new ArchiveFixture(), new Timers()];
     await fill(archive);
     const reader = await ArchiveReader.openWith(timers, archive.store, { prefix: PREFIX });
@@ -324,7 +326,7 @@ describe('a standby', () => {
     for (let waitedMs = 0; waitedMs < 31_000; waitedMs += 1000) await timers.fire();
     await outcome;
   });
-});
+}
 
 test('a restore asks for one object after the other', async () => {
   const archive = new ArchiveFixture();

@@ -27,14 +27,12 @@ function s3StoreOf(server: S3Server): ObjectStore {
   return s3Store(client, sdk, 'bucket');
 }
 
-describe('a store breaks its contract', () => {
-  for (const { name, run } of objectStoreSuite) {
-    test(`directoryStore in memory: ${name}`, () => run(directoryStore('/objects', new MemoryFileManager()), 'suite'));
-    test(`directoryStore on a disk: ${name}`, () => withTemporaryDirectory(async (directory) => {
-      await run(directoryStore(path.join(directory, 'objects'), new NodeFileManager()), 'suite');
-    }));
-  }
-});
+for (const { name, run } of objectStoreSuite) {
+  test(`directoryStore in memory: ${name}`, () => run(directoryStore('/objects', new MemoryFileManager()), 'suite'));
+  test(`directoryStore on a disk: ${name}`, () => withTemporaryDirectory(async (directory) => {
+    await run(directoryStore(path.join(directory, 'objects'), new NodeFileManager()), 'suite');
+  }));
+}
 
 test('a directory store replaces objects through a FileManager that cannot link', () => {
   const files = Object.assign(new MemoryFileManager(), { link: undefined });
@@ -130,6 +128,21 @@ test('a store is made with what cannot be one', () => {
   assert.throws(() => fetchStore(fetch, 'bucket'), TypeError);
   assert.throws(() => s3Store({} as never, sdk, 'bucket'), TypeError);
   assert.throws(() => s3Store(new sdk.S3Client({ region: 'default' }), {} as never, 'bucket'), TypeError);
+});
+
+test('an answer of a store is taken for another one', async () => {
+  const answering = (status: number, code: string): ObjectStore => {
+    const answer = (): Response => new Response(`<Error><Code>${code}</Code></Error>`, { status });
+    return fetchStore(async () => answer(), 'https://store.example/bucket');
+  };
+  const body = Buffer.from('x');
+  assert.equal(await answering(412, 'PreconditionFailed').create('key', body, { signal }), 'exists');
+  assert.equal(await answering(404, 'NoSuchKey').get('key', { signal }), undefined);
+  for (const [status, code] of [[409, 'ConditionalRequestConflict'], [404, 'NoSuchBucket'], [503, 'SlowDown'], [202, '']] as const) {
+    await assert.rejects(answering(status, code).create('key', body, { signal }), new RegExp(`${status}`));
+    await assert.rejects(answering(status, code).get('key', { signal }), new RegExp(`${status}`));
+    await assert.rejects(answering(status, code).delete(['key'], { signal }), new RegExp(`${status}`));
+  }
 });
 
 test('a key that a URL cannot express becomes another', async () => {

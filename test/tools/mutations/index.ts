@@ -1,5 +1,6 @@
 /** The bugs that are put into the log, one at a time, to see that the suite catches each: a file for every area. */
 import { ARCHIVE } from './archive.js';
+import { ARCHIVE_READER } from './archive-reader.js';
 import { CHECKPOINTS } from './checkpoints.js';
 import { COMMITS } from './commits.js';
 import { DISK } from './disk.js';
@@ -39,6 +40,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...ITERATION,
   ...TOPICS,
   ...ARCHIVE,
+  ...ARCHIVE_READER,
   ...READS,
   ...SNAPSHOTS,
   ...TURNS,
