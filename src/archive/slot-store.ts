@@ -7,8 +7,15 @@ import { decodeSlot, parseSlotKey, slotKey, slotPrefix, type Slot } from './slot
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
 
-/** A request that was not answered. */
+/**
+ * A request that was not answered.
+ *
+ * @example
+ * const describe = ({ attempt, retryInMs }: RequestFailure) => `attempt ${attempt}, again in ${retryInMs} ms`;
+ * console.log(describe({ error: new Error('a timeout'), attempt: 1, retryInMs: 100 })); // attempt 1, again in 100 ms
+ */
 export interface RequestFailure {
+  /** What the store answered, or that it did not. */
   readonly error: unknown;
   /** How often it has been sent. */
   readonly attempt: number;
