@@ -192,6 +192,18 @@ export class SimulatedDisk {
     });
   }
 
+  /**
+   * A sync of `directory` that failed for good, as a harsher system than the one above may have it: names that were
+   * changed up to `time` stay as they are in the cache, and no later sync makes them durable.
+   *
+   * @internal
+   */
+  forgetNames(directory: string, time: number): void {
+    this.#pending = this.#pending.filter((change) => (
+      change.kind === 'data' || change.kind === 'size' || change.time > time || posix.dirname(change.path) !== directory
+    ));
+  }
+
   /** Notes that a write is in progress: a crash may leave any part of it. Returns what ends it. */
   beginWrite(inode: Inode, position: number, bytes: Uint8Array): () => void {
     return this.#begin(this.#writing(inode, position, bytes, 0));
