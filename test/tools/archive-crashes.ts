@@ -87,12 +87,7 @@ class ArchivingProcess {
     const { seed } = this.#world;
     const options = { ...settingsFor(seed % 8).options, fileManager: this.#files };
     const log = await WriteAheadLog.recover(DIRECTORY, MANAGER, options);
-    const archive = await Archive.openWith(this.#environment(), log, this.#store, {
-      prefix: PREFIX,
-      everyMs: this.#random.pick([0, 50]),
-      maxBytes: 4096,
-      timeoutMs: 1000,
-    });
+    const archive = await this.#openArchive(log);
     for (let i = this.#random.between(3, 12); i > 0; i--) {
       const texts = Array.from({ length: this.#random.pick([1, 1, 3]) }, () => this.#text());
       const committed = await log.appendBatch(texts);
@@ -100,11 +95,26 @@ class ArchivingProcess {
         await archive.archived(committed[committed.length - 1].id);
         if (!this.#isDead) committed.forEach(({ id }, at) => this.#world.confirmed.set(id, texts[at]));
       };
+      // Without a limit, it merges all there is and drops nothing.
+      const { id: lastId } = committed[committed.length - 1];
+      if (this.#random.oneIn(4)) archive.snapshot(lastId, stateOf(texts)).catch(() => undefined);
       if (this.#random.oneIn(2)) await confirm();
       else confirm().catch(() => undefined);
     }
     await archive.close();
     await log.shutdown();
+  }
+
+  /** The store may not answer for so long that an opening gives up. */
+  async #openArchive(log: WriteAheadLog): Promise<Archive> {
+    const options = { prefix: PREFIX, everyMs: this.#random.pick([0, 50]), maxBytes: 4096, timeoutMs: 1000 };
+    for (;;) {
+      try {
+        return await Archive.openWith(this.#environment(), log, this.#store, options);
+      } catch (error) {
+        if (!(error instanceof Error) || !/Slow Down|reset|no answer/.test(error.message)) throw error;
+      }
+    }
   }
 
   /** Now and then one that is in more than one part. */
@@ -144,6 +154,10 @@ class ArchivingProcess {
       else this.#scheduler.enqueue(resolve);
     });
   }
+}
+
+async function* stateOf(texts: readonly string[]): AsyncGenerator<Uint8Array> {
+  for (const text of texts) yield Buffer.from(text);
 }
 
 /** Runs processes one after the other, and checks the archive after each. Throws for the first promise that is broken. */

@@ -1,6 +1,7 @@
 /** Merging, snapshots and retention of an archive, while it is written. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ArchiveReader } from '../../src/archive/index.js';
 import { decodeIndex } from '../../src/archive/index-format.js';
 import { hanging, newLog, openArchive, settled, textsIn } from '../tools/archive-tools.js';
 import { slotsIn } from '../tools/archived-entries.js';
@@ -31,6 +32,13 @@ test('many small slots are left to readers one by one, or lost when they are mer
   assert.equal(keysIn(store, 'runs').length, 1);
   const slots = await slotsIn(store, 'a');
   assert.deepEqual(slots.map(({ slot }) => slot), slots.map((_slot, i) => i + 1));
+  // What merging leaves is what a reader takes for sound.
+  const reader = await ArchiveReader.open(store, { prefix: 'a' });
+  const ids: number[] = [];
+  for await (const { id } of reader.entries()) ids.push(id);
+  assert.equal(ids.length, 600);
+  const { problems } = await reader.verify();
+  assert.deepEqual(problems, []);
 });
 
 test('entries that a snapshot has are kept for ever, or those that it has not are dropped', async () => {
