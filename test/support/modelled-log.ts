@@ -267,7 +267,8 @@ export class ModelledLog {
   async iterateBackwards(): Promise<Outcome> {
     const log = this.#open();
     const from = this.model.heldFrom ?? 0;
-    const before = this.model.attempts.length;
+    // It begins with what is durable now. What is acknowledged before it ends may come after that.
+    const before = 1 + this.model.attempts.findLastIndex(({ state }) => state === 'kept');
     const shown: { readonly entry: ShownEntry; readonly cuts: number }[] = [];
     const showAll = async (): Promise<void> => {
       for await (const entry of log.entries({ reverse: true })) {
