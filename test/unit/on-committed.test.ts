@@ -148,3 +148,19 @@ inMemory('what was applied in order is lost when a segment changes in between', 
   assert.ok(log.stats().segments.length > 1 || log.stats().segmentsRecycled > 0);
   assert.equal(await isSettled(log.shutdown()), true);
 });
+
+forEachFileManager('a segment is checkpointed before onCommitted was called for an entry in it', async (storage) => {
+  let committedId = 0;
+  const tooEarly: number[] = [];
+  const manager = new RecordingManager();
+  manager.onCheckpoint = (lastId) => void (lastId > committedId && tooEarly.push(lastId));
+  const log = await storage.open({ manager });
+  const onCommitted = ({ id }: { id: number }): void => void (committedId = id);
+  for (let i = 0; i < 20; i++) {
+    const data = Array.from({ length: 10 }, (_, j) => 'x'.repeat(j === 5 ? 5000 : 150));
+    await Promise.all(data.map((each) => log.append(each, { onCommitted })));
+  }
+  await log.checkpoint();
+  assert.deepEqual(tooEarly, []);
+  assert.ok(manager.checkpoints.length > 10, `${manager.checkpoints.length} checkpoints`);
+});
