@@ -36,6 +36,15 @@ const OPENING_ATTEMPTS = 5;
 /** The requests of an archive, as they are made at the moment. */
 type Requests = { -readonly [Name in keyof SlotStore]: SlotStore[Name] };
 
+/** What happened since the archive was opened. */
+interface Figures {
+  objects: number;
+  /** How many requests the store has answered. */
+  answers: number;
+  readonly uploadLatency: RecordableHistogram;
+  lastError: unknown;
+}
+
 /** What an archive is made of. */
 interface ArchiveParts extends Takeover {
   readonly log: WriteAheadLog;
@@ -68,10 +77,10 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
   readonly #upkeep: Upkeep;
   readonly #waiters = new Waiters<EntryId>();
   readonly #lag = new LagClock();
-  readonly #latency: RecordableHistogram = createHistogram();
-  #objects = 0;
+  readonly #figures: Figures = { objects: 0, answers: 0, uploadLatency: createHistogram(), lastError: undefined };
   #archivedId: EntryId;
-  #lastError: unknown;
+  /** What the last entry is, once the log is closed, and why a later one will not come. */
+  #logEnd: { readonly lastId: EntryId; readonly error: Error } | undefined;
   /** Why nothing more is archived. */
   #end: Error | undefined;
   #closing: Promise<void> | undefined;
@@ -82,6 +91,7 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     this.#parts = parts;
     const { log, slots, at, keys, options, environment, hold } = parts;
     this.#archivedId = slots.lastId;
+    at.onAnswer = () => this.#figures.answers++;
     at.onFailure = (failure) => this.#requestFailed(failure);
     delete at.attempts;
     this.#holdKeeper = new HoldKeeper(log, hold, environment);
@@ -96,10 +106,11 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
       }
     };
     const nextKey = (): string => keys.next('runs');
-    this.#shipper = new Shipper({ ...options, log, at, environment, nextKey, store }, this.#archivedId);
+    const onLogEnd = (error: unknown): void => this.#logEnded(error as Error | undefined);
+    this.#shipper = new Shipper({ ...options, log, at, environment, nextKey, store, onLogEnd }, this.#archivedId);
     log.on('holdBroken', this.#onHoldBroken);
     this.#shipping = this.#shipper.run().then(
-      () => this.#fail(new WalError('WAL_CLOSED', 'the log has been shut down'), false),
+      () => this.#fail(shutDownError(), false),
       (error: unknown) => this.#fail(error as Error, true),
     );
   }
@@ -160,7 +171,8 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     assertId('id', id);
     options.signal?.throwIfAborted();
     if (id <= this.#archivedId) return;
-    if (this.#end !== undefined) throw this.#end;
+    const end = this.#end ?? (this.#logEnd !== undefined && id > this.#logEnd.lastId ? this.#logEnd.error : undefined);
+    if (end !== undefined) throw end;
     await this.#waiters.wait(id, options.signal);
   }
 
@@ -204,14 +216,14 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
       lagMs: lagEntries === 0 ? 0 : this.#lag.ms(environment.now()),
       lagEntries,
       lagBytes: lagEntries === 0 ? 0 : bytesAfter(this.#archivedId, log.stats().segments, durableId),
-      objects: this.#objects,
-      uploadLatency: this.#latency,
-      lastError: this.#lastError,
+      objects: this.#figures.objects,
+      uploadLatency: this.#figures.uploadLatency,
+      lastError: this.#figures.lastError,
     };
   }
 
   /**
-   * Ships what is durable now, and ends. Gives up when the store has not taken an object for `timeoutMs`: the next
+   * Ships what is durable now, and ends. Gives up when the store has not answered for `timeoutMs`: the next
    * opening continues there. The log stays open, and keeps for the archive what it needs. Never rejects; idempotent.
    */
   close(): Promise<void> {
@@ -228,11 +240,11 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     const { environment, options, ending, log } = this.#parts;
     this.#shipper.finish();
     let isEnded = false;
-    let objects = -1;
+    let answers = -1;
     const watch = (): void => {
       if (isEnded) return;
-      if (objects === this.#objects) ending.abort(closedError());
-      objects = this.#objects;
+      if (answers === this.#figures.answers) ending.abort(closedError());
+      answers = this.#figures.answers;
       environment.callAfter(options.timeoutMs, watch);
     };
     watch();
@@ -252,9 +264,9 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     const started = environment.now();
     await slots.append(entries);
     this.#archivedId = shipment.lastId;
-    this.#lastError = undefined;
-    this.#objects++;
-    this.#latency.record(Math.max(1, Math.round((environment.now() - started) * 1e6)));
+    this.#figures.lastError = undefined;
+    this.#figures.objects++;
+    this.#figures.uploadLatency.record(Math.max(1, Math.round((environment.now() - started) * 1e6)));
     this.#lag.reach(this.#archivedId);
     this.#waiters.resolve((id) => id <= this.#archivedId);
     this.#holdKeeper.advance(this.#archivedId);
@@ -263,10 +275,18 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     this.#report('archived', { lastId: this.#archivedId, entries: shipment.entries, bytes });
   }
 
+  /** What the log has is still shipped, however long the store takes. Nobody must wait for what it has not. */
+  #logEnded(cause: Error | undefined): void {
+    const error = cause === undefined ? shutDownError() : this.#endOf(cause);
+    const { durableId: lastId } = this.#parts.log;
+    this.#logEnd = { lastId, error };
+    this.#waiters.reject(error, (id) => id > lastId);
+  }
+
   /** Shipping goes on without upkeep, unless the archive is not this one's any more. */
   #upkeepFailed(error: Error): void {
     if (error instanceof ArchiveError && error.code === 'ARCHIVE_FENCED') this.#fail(error, true);
-    else if (error !== this.#parts.at.signal.reason) this.#lastError = error;
+    else if (error !== this.#parts.at.signal.reason) this.#figures.lastError = error;
   }
 
   /** The shipper has ended. */
@@ -300,7 +320,7 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
   }
 
   #requestFailed(failure: RequestFailure): void {
-    this.#lastError = failure.error;
+    this.#figures.lastError = failure.error;
     this.#report('requestFailed', failure);
   }
 
@@ -312,6 +332,10 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
   #report<Name extends keyof ArchiveEvents>(name: Name, ...details: ArchiveEvents[Name]): void {
     queueMicrotask(() => (this as EventEmitter).emit(name, ...details));
   }
+}
+
+function shutDownError(): WalError {
+  return new WalError('WAL_CLOSED', 'the log has been shut down');
 }
 
 function closedError(): ArchiveError {

@@ -9,13 +9,17 @@ import type { ObjectStore } from './object-store.js';
 
 /** Between the name of an object and what makes the name of its unfinished file different. No name has it. */
 const UNFINISHED = '~';
+const UNFINISHED_BYTES = 8;
+/** What file systems allow, less what the name of an unfinished file has more. */
+const MAX_NAME_LENGTH = 255 - UNFINISHED.length - 2 * UNFINISHED_BYTES;
 
 /**
  * Objects as the files of one directory: on another disk, or a mount of another machine's. `directory` is a path or a
  * `file:` URL, and is created when it is needed.
  *
  * A key is a file's name, with `+` for `/`. All are in one directory, so that the sync after one object also makes
- * those before it durable. Throws a TypeError for a FileManager that cannot link.
+ * those before it durable. After a sync that failed, every request rejects: make another store, in a new process.
+ * Throws a TypeError for a FileManager that cannot link.
  *
  * @example
  * const store = directoryStore('/mnt/other-disk/archive', new MemoryFileManager());
@@ -34,7 +38,11 @@ type Options = Parameters<ObjectStore['get']>[1];
 class DirectoryStore implements ObjectStore {
   readonly #directory: string;
   readonly #files: LinkingFileManager;
+  /** Requests that were given up and have not ended. */
+  readonly #abandoned = new Set<Promise<unknown>>();
   #isMade = false;
+  /** Why nothing in the directory can be relied on any more. */
+  #failure: Error | undefined;
 
   constructor(directory: string, files: LinkingFileManager) {
     this.#directory = directory;
@@ -42,25 +50,44 @@ class DirectoryStore implements ObjectStore {
   }
 
   async create(key: string, body: Uint8Array, { signal }: Options): Promise<'created' | 'exists'> {
-    signal.throwIfAborted();
-    return unlessAborted(this.#create(key, body), signal);
+    assertFits(key);
+    return this.#request(signal, () => this.#create(key, body));
   }
 
   async get(key: string, { signal, from = 0, to = Infinity }: Options): Promise<Uint8Array | undefined> {
-    signal.throwIfAborted();
-    return unlessAborted(this.#get(key, from, to), signal);
+    return this.#request(signal, () => this.#get(key, from, to));
   }
 
   async *list(prefix: string, { after = '', signal }: Options & { after?: string }): AsyncGenerator<string> {
-    signal.throwIfAborted();
-    for (const key of await unlessAborted(this.#keys(), signal)) {
+    for (const key of await this.#request(signal, () => this.#keys())) {
       if (key.startsWith(prefix) && key > after) yield key;
     }
   }
 
   async delete(keys: readonly string[], { signal }: Options): Promise<void> {
+    await this.#request(signal, () => this.#delete(keys));
+  }
+
+  /**
+   * Makes a request, when those that were given up have ended: on a mount that does not answer, each of them holds one
+   * of the few threads that the log writes with.
+   */
+  async #request<T>(signal: AbortSignal, make: () => Promise<T>): Promise<T> {
     signal.throwIfAborted();
-    await unlessAborted(this.#delete(keys), signal);
+    while (this.#abandoned.size > 0) await unlessAborted(Promise.all(this.#abandoned), signal);
+    if (this.#failure !== undefined) throw this.#failure;
+    const request = make();
+    try {
+      return await unlessAborted(request, signal);
+    } finally {
+      if (signal.aborted) this.#abandon(request);
+    }
+  }
+
+  #abandon(request: Promise<unknown>): void {
+    const ended = request.then(() => undefined, () => undefined);
+    this.#abandoned.add(ended);
+    void ended.then(() => this.#abandoned.delete(ended));
   }
 
   async #create(key: string, body: Uint8Array): Promise<'created' | 'exists'> {
@@ -68,7 +95,7 @@ class DirectoryStore implements ObjectStore {
     this.#isMade = true;
     const name = nameOf(key);
     // A name that nothing else uses: what a failed sync has left in a file is not known, and must not be linked.
-    const unfinished = this.#path(`${name}${UNFINISHED}${randomBytes(8).toString('hex')}`);
+    const unfinished = this.#path(`${name}${UNFINISHED}${randomBytes(UNFINISHED_BYTES).toString('hex')}`);
     let isCreated: boolean;
     try {
       await this.#withFile(unfinished, { access: 'create' }, async (file) => {
@@ -80,7 +107,7 @@ class DirectoryStore implements ObjectStore {
       await this.#files.remove(unfinished).catch(() => undefined);
     }
     // Also where there was one: the process that created it may have died before this.
-    await this.#files.syncDirectory(this.#directory);
+    await this.#sync();
     return isCreated ? 'created' : 'exists';
   }
 
@@ -112,7 +139,7 @@ class DirectoryStore implements ObjectStore {
   async #keys(): Promise<string[]> {
     const names = await this.#names();
     // What is seen now must not be gone after a loss of power: its creator may have died before it was durable.
-    if (names.length > 0) await this.#files.syncDirectory(this.#directory);
+    if (names.length > 0) await this.#sync();
     return names.map(keyOf).filter((key) => key !== undefined).sort();
   }
 
@@ -136,7 +163,21 @@ class DirectoryStore implements ObjectStore {
       // one: it will be told that the object exists, or that it must try again.
       if (isUnfinished !== undefined && taken.has(object)) await this.#removeIfThere(name);
     }
-    if (names.length > 0) await this.#files.syncDirectory(this.#directory);
+    if (names.length > 0) await this.#sync();
+  }
+
+  /**
+   * Makes every name durable, or nothing can be relied on: the system tells of a failure once, and the next sync would
+   * confirm names that are lost.
+   */
+  async #sync(): Promise<void> {
+    try {
+      await this.#files.syncDirectory(this.#directory);
+    } catch (cause) {
+      const message = `${this.#directory} could not be synced: which of its objects are durable is not known`;
+      this.#failure ??= new Error(message, { cause });
+      throw this.#failure;
+    }
   }
 
   async #withFile<T>(file: string, options: OpenOptions, use: (handle: FileHandle) => Promise<T>): Promise<T> {
@@ -157,6 +198,12 @@ class DirectoryStore implements ObjectStore {
   #path(name: string): string {
     return path.join(this.#directory, name);
   }
+}
+
+/** Throws a RangeError if the name of the object's file would be too long for a file system. */
+function assertFits(key: string): void {
+  if (nameOf(key).length <= MAX_NAME_LENGTH) return;
+  throw new RangeError(`the key ${key} is too long for a file's name`);
 }
 
 function withLink(files: FileManager): LinkingFileManager {

@@ -12,6 +12,8 @@ export interface ShipperParts extends ShipmentPlan {
   readonly environment: Environment;
   /** Stores a shipment. They come one after the other. */
   readonly store: (shipment: Shipment) => Promise<void>;
+  /** Called when the log will have no more entries: it has been shut down, or has failed with `error`. */
+  readonly onLogEnd: (error: unknown) => void;
 }
 
 type Next = Promise<IteratorResult<EntryToArchive, unknown>>;
@@ -31,6 +33,8 @@ export class Shipper {
   #next: Next | undefined;
   #lastSentAt = -Infinity;
   #isStopped = false;
+  /** The last entry to ship. */
+  #end: EntryId = Infinity;
   /** Why no more entries can be read. */
   #failure: { readonly error: unknown } | undefined;
 
@@ -48,6 +52,8 @@ export class Shipper {
 
   /** Ships the entries that are durable now, and ends. */
   finish(): void {
+    // Writers that go on writing must not keep this from ending.
+    this.#end = this.#parts.log.durableId;
     this.#finishing.abort();
   }
 
@@ -99,12 +105,16 @@ export class Shipper {
       try {
         const next = await (due === undefined ? this.#next : due.orNext(this.#next));
         if (next !== undefined) this.#next = undefined;
-        return next;
+        if (next?.done === true && !this.#finishing.signal.aborted) this.#parts.onLogEnd(undefined);
+        return next?.done === false && next.value.id > this.#end ? undefined : next;
       } catch (error) {
         this.#next = undefined;
         // What was durable when it was told to finish is still to be read, without waiting for more.
         if (error === this.#finishing.signal.reason) this.#entries = this.#read({});
-        else this.#failure = { error };
+        else {
+          this.#failure = { error };
+          this.#parts.onLogEnd(error);
+        }
       }
     }
     return undefined;

@@ -33,6 +33,8 @@ export interface SlotStore {
   readonly timeoutMs?: number;
   /** How often a request is sent before its failure is passed on. Default: until it is answered. */
   readonly attempts?: number;
+  /** Called for every request that was answered. */
+  readonly onAnswer?: () => void;
   /** Called for every request that was not answered. */
   readonly onFailure?: (failure: RequestFailure) => void;
   /** The timers. Default: the system's. */
@@ -55,10 +57,12 @@ export async function lastSlot(at: SlotStore): Promise<Slot | undefined> {
  * was, also when it has not been answered for `timeoutMs`, whether or not the store heeds the signal that it is given.
  */
 export async function untilAnswered<T>(at: SlotStore, request: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const { attempts = Infinity, onFailure } = at;
+  const { attempts = Infinity, onAnswer, onFailure } = at;
   for (let attempt = 1; ; attempt++) {
     try {
-      return await inTime(at, request);
+      const answer = await inTime(at, request);
+      onAnswer?.();
+      return answer;
     } catch (error) {
       at.signal.throwIfAborted();
       if (error instanceof ArchiveError || attempt >= attempts) throw error;
@@ -72,17 +76,24 @@ export async function untilAnswered<T>(at: SlotStore, request: (signal: AbortSig
 /** The keys that begin with `prefix`, ascending. */
 export async function listKeys(at: SlotStore, prefix: string): Promise<string[]> {
   const keys: string[] = [];
-  const { store } = at;
-  // A listing takes many requests. One that fails goes on after the keys that are known.
-  await untilAnswered(at, async (signal) => {
-    const after = keys.at(-1);
-    for await (const key of store.list(prefix, after === undefined ? { signal } : { after, signal })) {
+  const { store, signal } = at;
+  let listing: AsyncIterator<string> | undefined;
+  // A listing takes many requests, and each has its own time. One that fails goes on after the keys that are known.
+  for (;;) {
+    const next = await untilAnswered(at, async (attempt) => {
+      const after = keys.at(-1);
+      const options = after === undefined ? { signal } : { after, signal };
+      const current = listing ?? store.list(prefix, options)[Symbol.asyncIterator]();
+      listing = undefined;
+      const found = await current.next();
       // An attempt that was given up must not add to what the next one lists.
-      signal.throwIfAborted();
-      keys.push(key);
-    }
-  });
-  return keys;
+      attempt.throwIfAborted();
+      listing = current;
+      return found;
+    });
+    if (next.done === true) return keys;
+    keys.push(next.value);
+  }
 }
 
 /** The numbers of the slots, ascending. */

@@ -12,6 +12,10 @@ function kept(test: string): NamedTest {
   return named('unit/archive-upkeep', test);
 }
 
+function ended(test: string): NamedTest {
+  return named('unit/archive-ends', test);
+}
+
 const SHORTENED = explored('while one takes over and the other shortens the archive');
 const MERGED = explored('while one takes over and the other merges slots');
 const LOST = explored('while an answer is lost');
@@ -238,5 +242,40 @@ export const ARCHIVE: readonly Mutation[] = [
     find: 'epoch < this.#parts.keys.epoch',
     replace: 'epoch < 0',
     caughtBy: kept('what a process that died has left, and nothing names, stays for ever'),
+  },
+  {
+    name: 'an archive that is closed ships what is written meanwhile',
+    file: 'archive/shipper.ts',
+    find: 'this.#end = this.#parts.log.durableId;',
+    replace: '',
+    caughtBy: ended('a closing archive ships what is written after the call, and so never ends'),
+  },
+  {
+    name: 'only an object of the sequence counts as an answer of the store',
+    file: 'archive/archive.ts',
+    find: 'at.onAnswer = () => this.#figures.answers++;',
+    replace: '',
+    caughtBy: ended('a closing archive gives up although the store takes one part of a large entry after the other'),
+  },
+  {
+    name: 'the end of the log is not told to those who wait for the archive',
+    file: 'archive/archive.ts',
+    find: 'this.#waiters.reject(error, (id) => id > lastId);',
+    replace: '',
+    caughtBy: ended('a caller waits for ever for an entry that a log that was shut down will not have'),
+  },
+  {
+    name: 'a directory of objects forgets that a sync has failed',
+    file: 'archive/directory-store.ts',
+    find: 'this.#failure ??= new Error(message, { cause });',
+    replace: 'throw cause;',
+    caughtBy: ended('an object is confirmed by the sync after one that failed'),
+  },
+  {
+    name: 'requests are made beside those that a disk has never answered',
+    file: 'archive/directory-store.ts',
+    find: 'this.#abandoned.size > 0',
+    replace: 'false',
+    caughtBy: ended('requests that are given up on a disk that does not answer take one thread after the other'),
   },
 ];
