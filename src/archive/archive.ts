@@ -162,7 +162,9 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
 
   /**
    * Resolves when the entry `id`, and all before it, are in the archive: whatever happens to this machine then, every
-   * restore has them. `id` may belong to an entry that does not exist yet.
+   * restore has them. `id` may belong to an entry that does not exist yet. It should be one that the log has answered:
+   * what lies before the first entry of the archive counts as archived, and an id that was skipped when a later entry
+   * is.
    *
    * Rejects with `ARCHIVE_FENCED` if another writer has taken the archive over before, with `ARCHIVE_GAP` or
    * `ARCHIVE_CLOSED`, with the log's error if it has failed or been shut down, or with the signal's reason.
