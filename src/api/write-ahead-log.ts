@@ -293,8 +293,10 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    * Throws `WAL_OUT_OF_RANGE` if no entry has the id `from` yet and `follow` is not set. For a position, reading
    * rejects as `readAt` does; with `WAL_NO_ENTRY` if the chunk there is not the first of its entry; with
    * `WAL_NOT_DURABLE` if the entry is not durable yet and `follow` is not set. It also rejects with
-   * `WAL_POSITION_GONE` if the next entry has already been checkpointed, or if an entry that was read has been
-   * truncated; with `WAL_CORRUPT`, `WAL_FAILED`, or the signal's reason. A shutdown ends a follower's iteration.
+   * `WAL_POSITION_GONE` if the next entry has already been checkpointed, or if the log is truncated below what the user
+   * has: an entry that was read, the rest of a batch that has begun, or an entry before the id `from`, also if that was
+   * still to come. It rejects with `WAL_CORRUPT`, `WAL_FAILED`, or the signal's reason. A shutdown ends a follower's
+   * iteration.
    *
    * @example
    * await log.appendBatch(['one', 'two', 'three']);
@@ -341,7 +343,7 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
       throw new WalError('WAL_NOT_DURABLE', `entry ${id} is not durable yet`);
     }
     this.#log.segments.assertNotGone(id);
-    const entry = await loadFirst(new EntryIterator(this.#iteratorParts, id, false, signal));
+    const entry = await loadFirst(new EntryIterator(this.#iteratorParts, id, false, signal, 0));
     return entry?.id === id ? entry : undefined;
   }
 
@@ -356,6 +358,16 @@ export class WriteAheadLog extends EventEmitter<WalEvents> implements AsyncDispo
    */
   async lastEntry(options: { signal?: AbortSignal } = {}): Promise<Entry | undefined> {
     return loadFirst(iterateBackwards(this.#iteratorParts, undefined, signalOf(options)));
+  }
+
+  /** @internal The ids after which the log has been truncated since it was opened, in the order of the calls. */
+  get truncations(): readonly EntryId[] {
+    return this.#log.segments.cuts;
+  }
+
+  /** @internal The hold with this name, which may be broken; undefined if there is none. */
+  existingHold(name: string): Hold | undefined {
+    return this.#log.holds.get(name) === undefined ? undefined : new Hold(this.#log, name);
   }
 
   get #iteratorParts(): EntryIteratorParts {

@@ -11,6 +11,7 @@ import type { ArchiveEvents } from './archive-events.js';
 import { resolveArchiveOptions, type ArchiveOptions, type ResolvedArchiveOptions } from './archive-options.js';
 import { bytesAfter, LagClock, type ArchiveStats } from './archive-stats.js';
 import { ArchiveError } from './errors.js';
+import { truncatedAfter } from './following.js';
 import { HoldKeeper } from './hold-keeper.js';
 import type { ObjectStore } from './object-store.js';
 import { PartKeys } from './part-writer.js';
@@ -20,7 +21,7 @@ import { Shipper } from './shipper.js';
 import type { RequestFailure, SlotStore } from './slot-store.js';
 import { uploadSnapshot } from './snapshot-upload.js';
 import { Upkeep } from './upkeep.js';
-import { holdName, takeOver, type Takeover } from './taking-over.js';
+import { takeOver, type Takeover } from './taking-over.js';
 
 /** What an archive takes from outside besides the log and the store. */
 export interface ArchiveEnvironment extends Environment {
@@ -81,6 +82,8 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
   #archivedId: EntryId;
   /** What the last entry is, once the log is closed, and why a later one will not come. */
   #logEnd: { readonly lastId: EntryId; readonly error: Error } | undefined;
+  /** How many truncations of the log have been heeded, and the last archived entry that they have left in the log. */
+  readonly #truncated: { heeded: number; commonId: number };
   /** Why nothing more is archived. */
   #end: Error | undefined;
   #closing: Promise<void> | undefined;
@@ -89,9 +92,10 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     super();
     assertInternal(typeof parts === 'object' && 'slots' in parts, 'Archive', 'Archive.open()');
     this.#parts = parts;
-    const { log, slots, at, keys, options, environment, hold } = parts;
+    const { log, slots, at, keys, options, environment, hold, following } = parts;
     this.#archivedId = slots.lastId;
     at.onAnswer = () => this.#figures.answers++;
+    this.#truncated = { heeded: following.truncations, commonId: Infinity };
     at.onFailure = (failure) => this.#requestFailed(failure);
     delete at.attempts;
     this.#holdKeeper = new HoldKeeper(log, hold, environment);
@@ -107,7 +111,8 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     };
     const nextKey = (): string => keys.next('runs');
     const onLogEnd = (error: unknown): void => this.#logEnded(error as Error | undefined);
-    this.#shipper = new Shipper({ ...options, log, at, environment, nextKey, store, onLogEnd }, this.#archivedId);
+    const shipping = { ...options, log, following, at, environment, nextKey, store, onLogEnd };
+    this.#shipper = new Shipper(shipping, this.#archivedId);
     log.on('holdBroken', this.#onHoldBroken);
     this.#shipping = this.#shipper.run().then(
       () => this.#fail(shutDownError(), false),
@@ -166,13 +171,15 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
    * what lies before the first entry of the archive counts as archived, and an id that was skipped when a later entry
    * is.
    *
-   * Rejects with `ARCHIVE_FENCED` if another writer has taken the archive over before, with `ARCHIVE_GAP` or
-   * `ARCHIVE_CLOSED`, with the log's error if it has failed or been shut down, or with the signal's reason.
+   * Rejects with `ARCHIVE_FENCED` if another writer has taken the archive over before; with `ARCHIVE_AHEAD` if the log
+   * has been truncated after a lower id than the archive's last: its new entries cannot be archived; with `ARCHIVE_GAP`
+   * or `ARCHIVE_CLOSED`, with the log's error if it has failed or been shut down, or with the signal's reason.
    */
   async archived(id: EntryId, options: { signal?: AbortSignal } = {}): Promise<void> {
     assertId('id', id);
     options.signal?.throwIfAborted();
-    if (id <= this.#archivedId) return;
+    this.#heedTruncations();
+    if (id <= this.#safeId) return;
     const end = this.#end ?? (this.#logEnd !== undefined && id > this.#logEnd.lastId ? this.#logEnd.error : undefined);
     if (end !== undefined) throw end;
     await this.#waiters.wait(id, options.signal);
@@ -245,7 +252,10 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     let answers = -1;
     const watch = (): void => {
       if (isEnded) return;
-      if (answers === this.#figures.answers) ending.abort(closedError());
+      if (answers === this.#figures.answers) {
+        ending.abort(closedError());
+        this.#shipper.stop();
+      }
       answers = this.#figures.answers;
       environment.callAfter(options.timeoutMs, watch);
     };
@@ -253,7 +263,8 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     await this.#shipping;
     isEnded = true;
     this.#finish(closedError());
-    await this.#holdKeeper.close(this.#archivedId);
+    this.#heedTruncations();
+    await this.#holdKeeper.close(this.#safeId);
     log.off('holdBroken', this.#onHoldBroken);
     ending.abort(closedError());
   }
@@ -264,14 +275,15 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     const entries = await shipment.finish();
     this.#lag.mark(log.durableId, environment.now());
     const started = environment.now();
+    if (truncatedAfter(log, shipment.truncations) < shipment.lastId) throw this.#aheadError(shipment.lastId);
     await slots.append(entries);
-    this.#archivedId = shipment.lastId;
+    this.#confirm(shipment);
     this.#figures.lastError = undefined;
     this.#figures.objects++;
     this.#figures.uploadLatency.record(Math.max(1, Math.round((environment.now() - started) * 1e6)));
     this.#lag.reach(this.#archivedId);
-    this.#waiters.resolve((id) => id <= this.#archivedId);
-    this.#holdKeeper.advance(this.#archivedId);
+    this.#waiters.resolve((id) => id <= this.#safeId);
+    this.#holdKeeper.advance(this.#safeId);
     this.#upkeep.mergeIfDue()?.catch((error: unknown) => this.#upkeepFailed(error as Error));
     const bytes = entries.body.length + (entries.parts ?? []).reduce((sum, { length }) => sum + length, 0);
     this.#report('archived', { lastId: this.#archivedId, entries: shipment.entries, bytes });
@@ -283,6 +295,32 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
     const { durableId: lastId } = this.#parts.log;
     this.#logEnd = { lastId, error };
     this.#waiters.reject(error, (id) => id > lastId);
+  }
+
+  /** The last entry that is in the archive as it is in the log. */
+  get #safeId(): EntryId {
+    return Math.min(this.#archivedId, this.#truncated.commonId);
+  }
+
+  /** `shipment` is in the archive. The log may have been truncated on the way. */
+  #confirm({ lastId, truncations }: Shipment): void {
+    this.#heedTruncations();
+    this.#archivedId = lastId;
+    this.#truncatedAfter(truncatedAfter(this.#parts.log, truncations));
+  }
+
+  #heedTruncations(): void {
+    const { log } = this.#parts;
+    const { heeded } = this.#truncated;
+    this.#truncated.heeded = log.truncations.length;
+    this.#truncatedAfter(truncatedAfter(log, heeded));
+  }
+
+  /** The log has no entries after `id` any more, or others. */
+  #truncatedAfter(id: number): void {
+    if (id >= this.#archivedId) return;
+    this.#truncated.commonId = Math.min(this.#truncated.commonId, id);
+    this.#fail(this.#aheadError(this.#archivedId), true);
   }
 
   /** Shipping goes on without upkeep, unless the archive is not this one's any more. */
@@ -313,12 +351,15 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
   #endOf(cause: Error): Error {
     if (!(cause instanceof WalError) || cause.code !== 'WAL_POSITION_GONE') return cause;
     const lastId = this.#archivedId;
-    if (this.#parts.log.durableId < this.#shipper.lastId) {
-      const message = `the log has been truncated below entry ${this.#shipper.lastId}, which may be in the archive`;
-      return new ArchiveError('ARCHIVE_AHEAD', message, { lastId, cause });
-    }
+    const { lastId: taken, truncations } = this.#shipper;
+    if (truncatedAfter(this.#parts.log, truncations) <= taken) return this.#aheadError(taken, cause);
     const message = `the archive ends with entry ${lastId}, and the log no longer has all after it`;
     return new ArchiveError('ARCHIVE_GAP', message, { lastId, cause });
+  }
+
+  #aheadError(id: EntryId, cause?: Error): ArchiveError {
+    const message = `the log has been truncated below entry ${id}, which may be in the archive`;
+    return new ArchiveError('ARCHIVE_AHEAD', message, { lastId: this.#archivedId, ...cause && { cause } });
   }
 
   #requestFailed(failure: RequestFailure): void {
@@ -327,7 +368,7 @@ export class Archive extends EventEmitter<ArchiveEvents> implements AsyncDisposa
   }
 
   readonly #onHoldBroken = ({ name, from, retainedBytes }: WalEvents['holdBroken'][0]): void => {
-    if (name === holdName(this.#parts.at.prefix)) this.#report('holdBroken', { from, retainedBytes });
+    if (name === this.#parts.hold.name) this.#report('holdBroken', { from, retainedBytes });
   };
 
   /** Emits from a microtask of its own: a listener that throws must not interrupt the archive. */

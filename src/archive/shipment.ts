@@ -17,6 +17,8 @@ export interface ShipmentPlan {
 export class Shipment {
   /** When its first entry was taken from the log. */
   readonly takenAt: number;
+  /** How often the log had been truncated when its last entry was read. */
+  truncations = 0;
   readonly #plan: ShipmentPlan;
   readonly #encoder = new EntriesEncoder();
   readonly #writer: PartWriter;

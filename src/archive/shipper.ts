@@ -3,11 +3,16 @@ import type { Environment } from '../base/environment.js';
 import { TurnBudget } from '../base/turns.js';
 import type { EntryId, WriteAheadLog } from '../index.js';
 import type { EntryToArchive } from './entries-format.js';
+import type { Following } from './following.js';
 import { Shipment, type ShipmentPlan } from './shipment.js';
+
+const WOKEN = Symbol('woken');
 
 /** What a shipper works with. */
 export interface ShipperParts extends ShipmentPlan {
   readonly log: WriteAheadLog;
+  /** The entries to ship, which rejects if one that it has given out is truncated. */
+  readonly following: Following;
   readonly everyMs: number;
   readonly environment: Environment;
   /** Stores a shipment. They come one after the other. */
@@ -24,17 +29,18 @@ type Next = Promise<IteratorResult<EntryToArchive, unknown>>;
  */
 export class Shipper {
   readonly #parts: ShipperParts;
-  /** Ends the waiting for new entries. */
-  readonly #finishing = new AbortController();
   readonly #turn = new TurnBudget();
   #lastId: EntryId;
-  #entries: AsyncIterator<EntryToArchive, unknown>;
+  /** The last entry to ship, once it is known. */
+  #endId = Infinity;
   /** The entry that was asked for and has not been taken. */
   #next: Next | undefined;
+  /** How often the log had been truncated when the last entry came. */
+  #truncations: number;
   #lastSentAt = -Infinity;
   #isStopped = false;
-  /** The last entry to ship. */
-  #end: EntryId = Infinity;
+  /** Interrupts the waiting for an entry. */
+  #wake = (): void => undefined;
   /** Why no more entries can be read. */
   #failure: { readonly error: unknown } | undefined;
 
@@ -42,7 +48,7 @@ export class Shipper {
   constructor(parts: ShipperParts, lastId: EntryId) {
     this.#parts = parts;
     this.#lastId = lastId;
-    this.#entries = this.#read({ follow: true, signal: this.#finishing.signal });
+    this.#truncations = parts.following.truncations;
   }
 
   /** The last entry that was taken from the log. */
@@ -50,21 +56,35 @@ export class Shipper {
     return this.#lastId;
   }
 
+  /** How often the log had been truncated when that entry came. */
+  get truncations(): number {
+    return this.#truncations;
+  }
+
   /** Ships the entries that are durable now, and ends. */
   finish(): void {
     // Writers that go on writing must not keep this from ending.
-    this.#end = this.#parts.log.durableId;
-    this.#finishing.abort();
+    this.#endId = this.#parts.log.durableId;
+    // If the log cannot be read, or has been truncated, the entries to ship say so.
+    this.#lastDurable(this.#endId).then((id) => this.#endAt(id), () => undefined);
   }
 
   /** Ends without shipping any more. */
   stop(): void {
     this.#isStopped = true;
-    this.#finishing.abort();
+    this.#wake();
   }
 
   /** Ships until it is to end or the log is shut down. Rejects if the log, or storing a shipment, fails. */
   async run(): Promise<void> {
+    try {
+      await this.#run();
+    } finally {
+      await this.#parts.following.entries.return?.();
+    }
+  }
+
+  async #run(): Promise<void> {
     let storing = Promise.resolve();
     for (;;) {
       const due = new Due(storing, this.#lastSentAt + this.#parts.everyMs, this.#parts.environment);
@@ -88,6 +108,7 @@ export class Shipper {
       if (next === undefined || next.done === true) return shipment?.isCuttable === true ? shipment : undefined;
       shipment ??= new Shipment(this.#parts, this.#parts.environment.now());
       const bytes = await shipment.add(next.value);
+      shipment.truncations = this.#truncations;
       this.#lastId = next.value.id;
       if (shipment.isCuttable && shipment.isFull) return shipment;
       if (this.#turn.spend(bytes)) await this.#turn.nextTurn();
@@ -99,29 +120,52 @@ export class Shipper {
    * what the log had before it failed is still shipped.
    */
   async #nextEntry(due: Due | undefined): Promise<IteratorResult<EntryToArchive, unknown> | undefined> {
-    while (!this.#isStopped && this.#failure === undefined) {
-      this.#next ??= this.#entries.next();
+    while (!this.#isStopped && this.#failure === undefined && this.#lastId < this.#endId) {
+      this.#next ??= this.#request();
       ignoreRejection(this.#next);
       try {
-        const next = await (due === undefined ? this.#next : due.orNext(this.#next));
+        const next = await this.#unlessWoken(due === undefined ? this.#next : due.orNext(this.#next));
+        if (next === WOKEN) continue;
         if (next !== undefined) this.#next = undefined;
-        if (next?.done === true && !this.#finishing.signal.aborted) this.#parts.onLogEnd(undefined);
-        return next?.done === false && next.value.id > this.#end ? undefined : next;
+        if (next?.done === true) this.#parts.onLogEnd(undefined);
+        if (next?.done !== false || next.value.id <= this.#endId) return next;
+        this.#endAt(this.#lastId);
       } catch (error) {
         this.#next = undefined;
-        // What was durable when it was told to finish is still to be read, without waiting for more.
-        if (error === this.#finishing.signal.reason) this.#entries = this.#read({});
-        else {
-          this.#failure = { error };
-          this.#parts.onLogEnd(error);
-        }
+        this.#failure = { error };
+        this.#parts.onLogEnd(error);
       }
     }
     return undefined;
   }
 
-  #read(options: { follow?: boolean; signal?: AbortSignal }): AsyncIterator<EntryToArchive, unknown> {
-    return this.#parts.log.entries({ from: this.#lastId + 1, ...options }) as AsyncIterator<EntryToArchive, unknown>;
+  async #request(): Promise<IteratorResult<EntryToArchive, unknown>> {
+    const next = await this.#parts.following.entries.next();
+    this.#truncations = this.#parts.log.truncations.length;
+    return next;
+  }
+
+  #unlessWoken<T>(waiting: Promise<T>): Promise<T | typeof WOKEN> {
+    return new Promise((resolve, reject) => {
+      this.#wake = () => resolve(WOKEN);
+      waiting.then(resolve, reject);
+    });
+  }
+
+  #endAt(id: EntryId): void {
+    this.#endId = id;
+    this.#wake();
+  }
+
+  /** The id of the last entry up to `endId`, an id that may have been skipped. */
+  async #lastDurable(endId: EntryId): Promise<EntryId> {
+    let lastId = this.#lastId;
+    if (endId <= lastId) return lastId;
+    for await (const { id } of this.#parts.log.entries({ from: lastId + 1 })) {
+      if (id > endId) break;
+      lastId = id;
+    }
+    return lastId;
   }
 }
 

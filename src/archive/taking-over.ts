@@ -1,15 +1,20 @@
+import { assert } from '../base/assert.js';
 import type { Hold, WriteAheadLog } from '../index.js';
 import { WalError } from '../index.js';
 import { hashOfEntry } from './entry-hash.js';
 import { ArchiveError } from './errors.js';
+import { follow, type Following } from './following.js';
 import type { Slot } from './slot-format.js';
 import type { SlotStore } from './slot-store.js';
 import { Slots, type SlotWriter } from './slots.js';
 
-/** An archive that has been taken over, and the hold that keeps what it needs next in the log. */
+/** An archive that has been taken over, and what the log has for it. */
 export interface Takeover {
   readonly slots: Slots;
+  /** Keeps what the archive needs next in the log. */
   readonly hold: Hold;
+  /** The entries that come next. */
+  readonly following: Following;
 }
 
 /**
@@ -19,50 +24,59 @@ export interface Takeover {
 export async function takeOver(
   log: WriteAheadLog, at: SlotStore, by: SlotWriter, holdBytes: number,
 ): Promise<Takeover> {
-  const name = holdName(at.prefix);
-  let hold = await log.hold(name, { maxBytes: holdBytes }).catch(async (error: unknown) => {
-    if (!hasCode(error, 'WAL_HOLD_BROKEN')) throw error;
-    return renewedHold(log, name, holdBytes, undefined);
-  });
+  let hold = await firstHold(log, at.prefix, holdBytes);
   const firstId = hold.from;
+  let following: Following | undefined;
   const check = async (last: Slot | undefined): Promise<void> => {
-    if (last === undefined) return;
-    assertSameLog(last, by.logId);
-    assertNotAhead(last, log);
-    if (hold.from > last.lastId) hold = await holdFrom(log, name, holdBytes, last);
-    await assertSameEntry(last, log);
+    await following?.entries.return?.();
+    if (last !== undefined) {
+      assertSameLog(last, by.logId);
+      assertNotAhead(last, log);
+      if (hold.from > last.lastId + 1) hold = await movedBack(log, hold, at.prefix, holdBytes, last);
+    }
+    // Before anything is compared: what the log loses from here on, this notices.
+    following = follow(log, last === undefined ? firstId : last.lastId + 1);
+    if (last !== undefined) await assertSameEntry(last, log);
   };
-  const slots = await Slots.open(at, by, { firstId, check });
-  return { slots, hold };
-}
-
-export function holdName(prefix: string): string {
-  return `archive ${prefix}`;
-}
-
-/** A hold that begins with the archive's last entry, to compare it, or with the next one if it is gone. */
-async function holdFrom(log: WriteAheadLog, name: string, holdBytes: number, { lastId, slot }: Slot): Promise<Hold> {
-  if (lastId > 0) {
-    const hold = await renewedHold(log, name, holdBytes, lastId).catch(ignoreGone);
-    if (hold !== undefined) return hold;
+  try {
+    const slots = await Slots.open(at, by, { firstId, check });
+    assert(following !== undefined, 'an opening checks the end of the archive');
+    return { slots, hold, following };
+  } catch (error) {
+    await following?.entries.return?.();
+    throw error;
   }
-  const hold = await renewedHold(log, name, holdBytes, lastId + 1).catch(ignoreGone);
-  if (hold !== undefined) return hold;
+}
+
+/** The names that the hold of an archive may have. A hold cannot move back, but one of another name can take over. */
+function holdNames(prefix: string): readonly string[] {
+  return [`archive ${prefix}`, `archive ${prefix}, moved back`];
+}
+
+/** The hold of an archive, or a new one. One that is broken keeps nothing, and is begun again. */
+async function firstHold(log: WriteAheadLog, prefix: string, maxBytes: number): Promise<Hold> {
+  const holds = holdNames(prefix).map((name) => log.existingHold(name)).filter((hold) => hold !== undefined);
+  const [lowest] = holds.filter(({ isBroken }) => !isBroken).sort((a, b) => a.from - b.from);
+  for (const hold of holds) if (hold !== lowest) await hold.release();
+  return log.hold(lowest?.name ?? holdNames(prefix)[0], { maxBytes });
+}
+
+/**
+ * A hold that begins with the archive's last entry, to compare it, or with the next one if it is gone. The one there
+ * is keeps what it does until this one is durable.
+ */
+async function movedBack(
+  log: WriteAheadLog, hold: Hold, prefix: string, maxBytes: number, { lastId, slot }: Slot,
+): Promise<Hold> {
+  const name = holdNames(prefix).find((other) => other !== hold.name) ?? '';
+  for (const from of [lastId, lastId + 1]) {
+    const moved = await log.hold(name, { maxBytes, from }).catch(ignoreGone);
+    if (moved === undefined) continue;
+    await hold.release();
+    return moved;
+  }
   const message = `the archive ends with entry ${lastId}, and the log no longer has the one after it`;
   throw new ArchiveError('ARCHIVE_GAP', message, { slot, lastId });
-}
-
-/** A hold cannot move back: it is released, and begun again. */
-async function renewedHold(
-  log: WriteAheadLog, name: string, maxBytes: number, from: number | undefined,
-): Promise<Hold> {
-  const hold = await log.hold(name, { maxBytes }).catch((error: unknown) => {
-    if (!hasCode(error, 'WAL_HOLD_BROKEN')) throw error;
-    return undefined;
-  });
-  if (hold !== undefined && from !== undefined && hold.from <= from) return hold;
-  await hold?.release();
-  return log.hold(name, { maxBytes, ...(from !== undefined && { from }) });
 }
 
 function ignoreGone(error: unknown): undefined {

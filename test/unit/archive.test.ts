@@ -305,6 +305,52 @@ test('an archive goes on after the log has been truncated below what it has', as
   assert.equal(error.code, 'ARCHIVE_AHEAD');
 });
 
+test('what a new archive waits for is freed when it is opened again, before it is archived', async () => {
+  const options = { ...SMALL, fileManager: new MemoryFileManager(), nextId: 11, maxPendingBytes: 1 << 20 };
+  const log = await WriteAheadLog.create('/late', LogVoid, options);
+  const store = new FaultyStore();
+  const { archive, environment } = await openArchive(log, store, { timeoutMs: 1000 });
+  store.before = hanging;
+  for (let i = 11; i <= 40; i++) await log.append(`${i} ${'x'.repeat(2000)}`);
+  await settled();
+  const closing = archive.close();
+  environment.advance(1000);
+  await closing;
+  await log.shutdown();
+  store.before = () => undefined;
+  const again = await WriteAheadLog.recover('/late', LogVoid, { ...SMALL, fileManager: options.fileManager });
+  opened.push(again);
+  const { archive: next } = await openArchive(again, store);
+  await next.archived(40);
+  assert.deepEqual((await entriesIn(store, 'a')).map(({ id }) => id), Array.from({ length: 30 }, (_item, i) => i + 11));
+});
+
+test('a log that kept too much for one archive can never have another', async () => {
+  const log = await newLog({ entries: ['one'] });
+  const { archive } = await openArchive(log, new FaultyStore(), { holdBytes: 1 });
+  const broken = once(archive, 'holdBroken');
+  await log.checkpointActive();
+  await broken;
+  await archive.close();
+  const store = new FaultyStore();
+  const { archive: next } = await openArchive(log, store);
+  const { id } = await log.append('another');
+  await next.archived(id);
+  assert.equal((await textsIn(store)).at(-1), `${id} another`);
+});
+
+test('an archive that has ended keeps a segment of the log in use', async () => {
+  const log = await newLog({ entries: ['one'] });
+  const store = new FaultyStore();
+  const { archive } = await openArchive(log, store);
+  await archive.archived(1);
+  await openArchive(await newLog({ entries: ['one'] }), store);
+  await log.append('two');
+  await assert.rejects(archive.archived(2), { code: 'ARCHIVE_FENCED' });
+  await settled();
+  assert.deepEqual(log.stats().segments.map(({ readers }) => readers), [0]);
+});
+
 test('options that nobody can have meant are taken', async () => {
   const log = await newLog();
   const wrong: [object, RegExp][] = [

@@ -313,3 +313,31 @@ forEachFileManager('a follower that begins while the start of a new segment is b
   await log.append('two');
   assert.equal(await next, 2);
 });
+
+forEachFileManager('an iterator that began at an id shows what took the place of the entries before it', async (storage) => {
+  const log = await storage.open({ manager: new KeepingManager() });
+  await log.appendBatch(['one', 'two', 'three']);
+  for (const follow of [true, false]) {
+    const [fresh, kept] = [log.entries({ from: log.durableId + 1, follow }), log.entries({ from: 2, follow })];
+    const future = log.entries({ from: 10, follow: true });
+    await log.truncateAfter(log.durableId - 1);
+    await log.append('another last one');
+    await log.append('after it');
+    await assert.rejects(fresh.next(), { code: 'WAL_POSITION_GONE' });
+    await assert.rejects(future.next(), { code: 'WAL_POSITION_GONE' });
+    assert.equal((await nextEntry(kept))?.id, 2);
+    await kept.return?.();
+  }
+});
+
+inMemory('a follower in the middle of a batch is shown the next batch as the rest of it', async (storage) => {
+  const log = await storage.open({ manager: new KeepingManager() });
+  await log.appendBatch(['one', 'two', 'three']);
+  const [first, second] = [log.entries({ follow: true }), log.entries({ follow: true })];
+  await takeIds(first, 1);
+  await takeIds(second, 2);
+  await log.truncateAfter(1);
+  await log.append('alone');
+  await assert.rejects(first.next(), { code: 'WAL_POSITION_GONE' });
+  await assert.rejects(second.next(), { code: 'WAL_POSITION_GONE' });
+});

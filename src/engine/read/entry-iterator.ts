@@ -40,19 +40,22 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
   #from: LogPosition | undefined;
   #segment: Segment | undefined;
   #scanner: RecordScanner | undefined;
-  #lastShown: EntryId = 0;
+  /** A truncation after an id below this one drops what the user has, or part of a batch that has begun. */
+  #knownId: EntryId;
   #cutsSeen: number;
   #isDone = false;
 
+  /** Begins at `from`. The user of an id has the entries before it, unless `knownId` says otherwise. */
   constructor(
     parts: EntryIteratorParts, from: EntryId | LogPosition | undefined, follow: boolean,
-    signal: AbortSignal | undefined,
+    signal: AbortSignal | undefined, knownId: EntryId = typeof from === 'number' ? from - 1 : 0,
   ) {
     this.#parts = parts;
     this.#isFollowing = follow;
     this.#signal = signal;
     this.#next = typeof from === 'number' ? from : OLDEST;
     this.#from = typeof from === 'number' ? undefined : from;
+    this.#knownId = knownId;
     this.#cutsSeen = parts.segments.cuts.length;
     onAbort(signal, this.#onAbort);
   }
@@ -144,9 +147,10 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
   }
 
   #take(scanner: RecordScanner): Entry | undefined {
-    if (scanner.entry.id < this.#next) return undefined;
-    this.#lastShown = scanner.entry.id;
-    this.#next = scanner.entry.id + 1;
+    const { id, endsBatch } = scanner.entry;
+    if (id < this.#next) return undefined;
+    this.#knownId = endsBatch ? id : id + 1;
+    this.#next = id + 1;
     this.#from = undefined;
     return new Entry(scanner, scanner.entry);
   }
@@ -182,10 +186,12 @@ export class EntryIterator implements AsyncIterableIterator<Entry> {
     const { cuts } = this.#parts.segments;
     for (; this.#cutsSeen < cuts.length; this.#cutsSeen++) {
       const id = cuts[this.#cutsSeen];
-      if (id < this.#lastShown) {
-        const message = `the log was cut behind entry ${id}, after ${this.#lastShown} had been read`;
+      if (id < this.#knownId) {
+        const message = `the log was truncated after entry ${id}, and those up to ${this.#knownId} had been read`;
         throw new WalError('WAL_POSITION_GONE', message);
       }
+      // Ids that were skipped may be given out again.
+      this.#next = Math.min(this.#next, id + 1);
       this.#letGo();
     }
   }
