@@ -1,10 +1,14 @@
 import { assert } from '../base/assert.js';
-import type { Hold, WriteAheadLog } from '../index.js';
+import type { Entry, EntryId, Hold, WriteAheadLog } from '../index.js';
 import { WalError } from '../index.js';
+import type { ArchivedEntry } from './archived-entry.js';
+import type { EntryToArchive } from './entries-format.js';
 import { hashOfEntry } from './entry-hash.js';
+import { readEntries } from './entry-reading.js';
 import { ArchiveError } from './errors.js';
 import { follow, type Following } from './following.js';
 import type { Slot } from './slot-format.js';
+import { indexOf } from './slot-reader.js';
 import type { SlotStore } from './slot-store.js';
 import { Slots, type SlotWriter } from './slots.js';
 
@@ -24,6 +28,7 @@ export interface Takeover {
 export async function takeOver(
   log: WriteAheadLog, at: SlotStore, by: SlotWriter, holdBytes: number,
 ): Promise<Takeover> {
+  const kept = holdNames(at.prefix).some((name) => log.existingHold(name)?.isBroken === false);
   let hold = await firstHold(log, at.prefix, holdBytes);
   const firstId = hold.from;
   let following: Following | undefined;
@@ -36,7 +41,10 @@ export async function takeOver(
     }
     // Before anything is compared: what the log loses from here on, this notices.
     following = follow(log, last === undefined ? firstId : last.lastId + 1);
-    if (last !== undefined) await assertSameEntry(last, log);
+    if (last === undefined) return;
+    await assertSameEntry(last, log);
+    // Before them, the hold has refused every truncation.
+    if (kept) await assertSameEntries(last, log, at, firstId);
   };
   try {
     const slots = await Slots.open(at, by, { firstId, check });
@@ -44,6 +52,7 @@ export async function takeOver(
     return { slots, hold, following };
   } catch (error) {
     await following?.entries.return?.();
+    if (!kept) await hold.release().catch(() => undefined);
     throw error;
   }
 }
@@ -98,7 +107,8 @@ function assertNotAhead({ lastId, slot }: Slot, log: WriteAheadLog): void {
 }
 
 /** Compares the archive's last entry with the log's of that id, if the log still has it. */
-async function assertSameEntry({ lastId, lastHash, slot }: Slot, log: WriteAheadLog): Promise<void> {
+async function assertSameEntry(last: Slot, log: WriteAheadLog): Promise<void> {
+  const { lastId, lastHash } = last;
   if (lastHash === '') return;
   const entries = log.entries({ from: lastId });
   try {
@@ -111,8 +121,40 @@ async function assertSameEntry({ lastId, lastHash, slot }: Slot, log: WriteAhead
   } finally {
     await entries.return?.();
   }
-  const message = `entry ${lastId} of the archive is not the log's: the two have been written to apart from each other`;
-  throw new ArchiveError('ARCHIVE_DIVERGED', message, { slot, lastId });
+  throw divergedError(lastId, last);
+}
+
+/** Compares the entries from `from` on that the archive and the log have. The last ones may be equal by chance. */
+async function assertSameEntries(last: Slot, log: WriteAheadLog, at: SlotStore, from: EntryId): Promise<void> {
+  if (from >= last.lastId) return;
+  const contents = { last, ...await indexOf(at, last) };
+  let entries: AsyncIterableIterator<Entry> | undefined;
+  try {
+    for await (const archived of readEntries(at, contents, { from, to: last.lastId, followEveryMs: undefined })) {
+      entries ??= log.entries({ from: archived.id });
+      const next = await entries.next();
+      const isSame = next.done !== true && next.value.id === archived.id
+        && (await hashOfEntry(next.value)) === (await hashOfEntry(toCompare(archived)));
+      if (!isSame) throw divergedError(archived.id, last);
+    }
+  } catch (error) {
+    if (!hasCode(error, 'WAL_POSITION_GONE')) throw error;
+  } finally {
+    await entries?.return?.();
+  }
+}
+
+function toCompare(entry: ArchivedEntry): EntryToArchive {
+  const { id, endsBatch, versionInfo } = entry;
+  return {
+    id, endsBatch, segment: { versionInfo }, chunksInMemory: () => entry.chunksInMemory(),
+    [Symbol.asyncIterator]: () => entry[Symbol.asyncIterator](),
+  };
+}
+
+function divergedError(id: EntryId, { slot, lastId }: Slot): ArchiveError {
+  const message = `entry ${id} of the archive is not the log's: the two have been written to apart from each other`;
+  return new ArchiveError('ARCHIVE_DIVERGED', message, { slot, lastId });
 }
 
 function hasCode(error: unknown, code: WalError['code']): boolean {

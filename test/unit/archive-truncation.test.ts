@@ -112,3 +112,24 @@ test('an entry that a truncation makes the last of its batch is archived in a ba
   const entries = await entriesIn(store, 'a');
   assert.deepEqual(entries.map(({ id, endsBatch }) => [id, endsBatch]), [[1, true], [2, true]]);
 });
+
+test('an archive goes on although entries before its last one, which is equal, have been replaced', async () => {
+  const log = await newLog({ entries: ['one', 'two', 'tick'] });
+  const store = new FaultyStore();
+  const { archive } = await openArchive(log, store);
+  await archive.archived(3);
+  await log.truncateAfter(1);
+  await log.append('TWO');
+  await log.append('tick');
+  await archive.close();
+  await assert.rejects(openArchive(log, store), { code: 'ARCHIVE_DIVERGED' });
+});
+
+test('a log keeps entries for an archive that it could not take over', async () => {
+  const store = new FaultyStore();
+  const { archive } = await openArchive(await newLog({ entries: ['one'] }), store);
+  await archive.archived(1);
+  const log = await newLog({ entries: ['another'] });
+  await assert.rejects(openArchive(log, store), { code: 'ARCHIVE_DIVERGED' });
+  assert.equal(log.existingHold('archive a'), undefined);
+});

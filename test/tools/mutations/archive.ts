@@ -344,4 +344,18 @@ export const ARCHIVE: readonly Mutation[] = [
     replace: '',
     caughtBy: written('an archive that has ended keeps a segment of the log in use'),
   },
+  {
+    name: 'only the last entries of an archive and its log are compared',
+    file: 'archive/taking-over.ts',
+    find: 'if (kept) await assertSameEntries(last, log, at, firstId);',
+    replace: '',
+    caughtBy: cut('an archive goes on although entries before its last one, which is equal, have been replaced'),
+  },
+  {
+    name: 'an opening that fails leaves a hold',
+    file: 'archive/taking-over.ts',
+    find: 'if (!kept) await hold.release().catch(() => undefined);',
+    replace: '',
+    caughtBy: cut('a log keeps entries for an archive that it could not take over'),
+  },
 ];
