@@ -181,7 +181,7 @@ export const ARCHIVE: readonly Mutation[] = [
     name: 'an archive goes on where its hold does',
     file: 'archive/taking-over.ts',
     find: 'following = follow(log, last === undefined ? firstId : last.lastId + 1);',
-    replace: 'following = follow(log, hold.from);',
+    replace: 'following = follow(log, firstId);',
     caughtBy: written('an archive goes on somewhere else than where it ends'),
   },
   {
@@ -295,13 +295,6 @@ export const ARCHIVE: readonly Mutation[] = [
     find: 'return Math.min(this.#archivedId, this.#truncated.commonId);',
     replace: 'return this.#archivedId;',
     caughtBy: cut('entries that replace archived ones are confirmed, and what comes after them is archived after the old ones'),
-  },
-  {
-    name: 'an entry is confirmed whose place another one has in the slot',
-    file: 'archive/archive.ts',
-    find: 'this.#truncatedAfter(truncatedAfter(this.#parts.log, truncations));',
-    replace: '',
-    caughtBy: cut('an entry is confirmed that replaced another one while that was stored'),
   },
   {
     name: 'entries are sent that have been truncated since they were collected',
