@@ -12,7 +12,6 @@
  *     wal-holds-new the same, about to take its place
  *     wal-identity  which log this is, once it has been asked
  *     wal-identity-new  the same, about to take its place
- *     wal-unsynced  names have changed here that a later sync may not make durable
  *     LOCK          the owner of the directory
  *     LOCK.lock     the same, where the system has no locks
  *     LOCK.takeover a previous owner may still run
@@ -25,7 +24,6 @@ export const HOLDS_FILE_NAME = 'wal-holds';
 export const NEW_HOLDS_FILE_NAME = 'wal-holds-new';
 export const IDENTITY_FILE_NAME = 'wal-identity';
 export const NEW_IDENTITY_FILE_NAME = 'wal-identity-new';
-export const UNSYNCED_FILE_NAME = 'wal-unsynced';
 export const NEW_SPARE_NAME = 'wal-0-cp';
 
 export interface SegmentName {

@@ -139,6 +139,14 @@ export class SimulatedDisk {
     this.#pending = this.#pending.concat(changes);
   }
 
+  /** Drops a file's pages from the cache: it shows what is durable from now on. */
+  evict(inode: Inode): void {
+    const bytes = Buffer.alloc(inode.size);
+    bytes.set(inode.durable.subarray(0, inode.size));
+    this.#time++;
+    inode.patch(0, bytes);
+  }
+
   /** As `write`, and durable at once, with as much of the size as it takes to read it back. */
   writeDurably(inode: Inode, position: number, bytes: Uint8Array): void {
     const grew = position + bytes.length > inode.durableSize;
@@ -190,18 +198,6 @@ export class SimulatedDisk {
       if (change.kind === 'size') return this.#isOrdered;
       return this.#isOrdered || posix.dirname(change.path) === directory;
     });
-  }
-
-  /**
-   * A sync of `directory` that failed for good, as a harsher system than the one above may have it: names that were
-   * changed up to `time` stay as they are in the cache, and no later sync makes them durable.
-   *
-   * @internal
-   */
-  forgetNames(directory: string, time: number): void {
-    this.#pending = this.#pending.filter((change) => (
-      change.kind === 'data' || change.kind === 'size' || change.time > time || posix.dirname(change.path) !== directory
-    ));
   }
 
   /** Notes that a write is in progress: a crash may leave any part of it. Returns what ends it. */

@@ -53,9 +53,7 @@ class Machine {
     const inode = this.disk.lookup(path);
     const { fragments } = this.disk.crashPoint();
     if (inode === undefined || fragments.some(({ change }) => change.kind === 'data' && change.inode === inode)) return;
-    const bytes = Buffer.alloc(inode.size);
-    bytes.set(inode.durable.subarray(0, inode.size));
-    inode.patch(0, bytes);
+    this.disk.evict(inode);
   }
 }
 

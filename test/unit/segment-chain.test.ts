@@ -29,7 +29,7 @@ function segmentsOf(count: number, look: () => void): Segment[] {
 }
 
 function filesOf(segments: Segment[], beginnings: Segment[] = []): SegmentFiles {
-  return { segments, spares: [], beginnings, aliases: [], hasTailCopy: false, hasHolds: false, isUnsynced: false };
+  return { segments, spares: [], beginnings, aliases: [], hasTailCopy: false, hasHolds: false };
 }
 
 test('the time to follow the links of segments grows with the square of their number', async () => {

@@ -15,7 +15,7 @@ const PENDING = 'a recovery is rewriting the tail, or was interrupted in that: t
 
 export const inspect: Command = {
   name: 'inspect',
-  summary: 'show what a log consists of: segments, entries, torn tail, owner',
+  summary: 'show what a log consists of: segments, entries, tail, owner',
   options: { json: JSON_OPTION },
   async run(args: Arguments): Promise<number> {
     const log = await FoundLog.open(args.directory);

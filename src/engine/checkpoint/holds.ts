@@ -44,7 +44,6 @@ export class Holds {
   readonly #wanted = new Set<StoredHold>();
   readonly #serial = new Serial();
   #checkpointedId: EntryId = 0;
-  #hasFile = false;
 
   constructor(directory: LogDirectory, lifecycle: Lifecycle) {
     this.#file = new HoldsFile(directory);
@@ -59,19 +58,17 @@ export class Holds {
   /** Reads what is stored. */
   async load(): Promise<void> {
     const stored = await this.#file.read();
-    this.#hasFile = true;
     this.#checkpointedId = stored.checkpointedId;
     this.#holds = new Map(stored.holds.map((hold) => [hold.name, hold]));
   }
 
   /**
    * Moves holds that begin after `nextId` down to it: the log may have lost entries that were not durable yet, and the
-   * hold then keeps those that take their ids. Resolves when that is durable. With `isUnsynced` they may not be durable
-   * as they are, so they are stored again.
+   * hold then keeps those that take their ids. Resolves when that is durable.
    */
-  async clamp(nextId: EntryId, isUnsynced: boolean): Promise<void> {
+  async clamp(nextId: EntryId): Promise<void> {
     const holds = [...this.#holds.values()];
-    if (!(isUnsynced && this.#hasFile) && holds.every(({ from }) => from <= nextId)) return;
+    if (holds.every(({ from }) => from <= nextId)) return;
     const clamped = holds.map((hold) => ({ ...hold, from: Math.min(hold.from, nextId) }));
     await this.#store(new Map(clamped.map((hold) => [hold.name, hold])), this.#checkpointedId);
   }

@@ -41,12 +41,6 @@ export class LogIdentity {
     else await this.#store(uuid);
   }
 
-  /** Stores the identity again, if there is one: it may not be durable as it is. */
-  async renew(): Promise<void> {
-    const uuid = await readIdentity(this.#fileManager, this.#directory.path).catch(() => undefined);
-    if (uuid !== undefined) await this.#store(uuid);
-  }
-
   /** Reads the identity, or makes one. */
   get(): Promise<string> {
     return this.#serial.run(async () => {

@@ -1,7 +1,6 @@
 import path from 'node:path';
 import { assert } from '../../base/assert.js';
 import { hasCode } from '../../base/errno.js';
-import { UNSYNCED_FILE_NAME } from '../../format/file-names.js';
 import type { DirectoryLock, FileHandle, FileManager, OpenOptions } from '../../files/file-manager.js';
 import { removeIfThere, withFile, writeFully } from '../../files/transfer.js';
 import type { Lifecycle } from './lifecycle.js';
@@ -111,16 +110,6 @@ export class LogDirectory {
   }
 
   /**
-   * Has the next sync make durable that there is no file of this name, also if an earlier sync that was to do so has
-   * failed: only what changes is written. An empty file in between is nothing to any opening.
-   */
-  async removeAgain(name: string): Promise<void> {
-    const size = await this.use(name, { access: 'create' }, (file) => file.size());
-    assert(size === 0, 'a name that is removed again is not in use');
-    await this.remove(name);
-  }
-
-  /**
    * Removes a file that is of no use any more. Its space is free when this resolves, even if it is open. Resolves with
    * false if there is no such file.
    */
@@ -170,21 +159,10 @@ export class LogDirectory {
       await this.#fileManager.syncDirectory(this.path);
     } catch (error) {
       this.#lifecycle.fail(error);
-      await this.#markUnsynced();
       throw error;
     }
     // What failed meanwhile may be what this sync was to make durable, and the directory another owner's.
     this.#lifecycle.assertMayWrite();
-  }
-
-  /**
-   * Tells the next opening that names may not be durable although it sees them, and syncs without an error. The cache
-   * that shows them shows the mark as well. Where it cannot be made the file system takes no changes any more.
-   */
-  async #markUnsynced(): Promise<void> {
-    if (this.#lock?.isHeld?.() === false) return;
-    const mark = this.#fileManager.open(this.#pathOf(UNSYNCED_FILE_NAME), { access: 'create' });
-    await mark.then((file) => file.close()).catch(() => undefined);
   }
 
   #pathOf(name: string): string {

@@ -31,7 +31,6 @@ export async function openForWriting(log: RecoveredLog, parts: ContinueParts): P
   const isTakenOver = parts.directory.previousOwnerMayRun;
   if (isTakenOver) await parts.spareFiles.renounce(spares, log.segments);
   else parts.spareFiles.adopt(spares);
-  if (log.isUnsynced) await removeFormerNames([...spares, ...log.segments.map(({ name }) => name)], log, parts);
   await parts.directory.sync();
   for (const { name, segmentId } of log.segments) if (name !== segmentName(segmentId)) parts.spareFiles.reserve(name);
   const last = log.segments.at(-1);
@@ -79,20 +78,6 @@ async function renameSpares({ spares }: RecoveredLog, { reserve }: ContinueParts
     names.add(spare);
   }
   return [...names];
-}
-
-/**
- * Removes the names again that files had as segments. If only the cache knows that they were renamed, they would be
- * segments again after a loss of power, with whatever is in them by then.
- */
-async function removeFormerNames(
-  names: readonly string[], { segments }: RecoveredLog, { directory, reserve }: ContinueParts,
-): Promise<void> {
-  const inUse = new Set(segments.map(({ name }) => name));
-  for (const parsed of names.map(parseSegmentName)) {
-    const former = parsed?.checkpointed === true && parsed.id > 0 ? segmentName(parsed.id) : undefined;
-    if (former !== undefined && !inUse.has(former)) await reserve.spend(() => directory.removeAgain(former));
-  }
 }
 
 /** Writes the link with which the log goes on. When it is durable everything recovered is proven durable too. */

@@ -6,7 +6,6 @@ import { futureError, type EntryId } from '../../model/entry.js';
 import type { Beginning, ResolvedOptions } from '../../model/options.js';
 import type { RecoveryReport } from '../../model/recovery-report.js';
 import type { WalEvents } from '../../model/wal-events.js';
-import { UNSYNCED_FILE_NAME } from '../../format/file-names.js';
 import type { BlockPool } from '../../segment/block-pool.js';
 import type { SegmentEncoder } from '../../segment/segment-encoder.js';
 import type { Segment } from '../../segment/segment.js';
@@ -113,11 +112,11 @@ export class Log {
 
   /** Writes the link with which the log continues, then hands over the segments that wait for their checkpoint. */
   async start(recovered: RecoveredLog, startedAt: number): Promise<void> {
-    const { environment, identity } = this.#foundation;
+    const { environment } = this.#foundation;
     const active = this.rotation.segment;
     // Continuing may have taken the first.
     const segments = recovered.segments.filter(({ phase }) => phase !== 'retired');
-    await this.holds.clamp(this.rotation.nextId, recovered.isUnsynced);
+    await this.holds.clamp(this.rotation.nextId);
     // No checkpoint begins before what was abandoned is gone for good.
     await this.checkpointer.suspend(new Set());
     await writeOpeningLink(this.rotation, recovered, this.flusher, environment);
@@ -136,10 +135,6 @@ export class Log {
     await this.spareFiles.giveUp(segments);
     this.checkpointer.resume();
     await this.spareFiles.forgetPreviousOwner();
-    if (recovered.isUnsynced) {
-      await identity.renew();
-      await this.directory.removeIfThere(UNSYNCED_FILE_NAME);
-    }
     this.#recovery = { ...this.#recovery, durationMs: environment.now() - startedAt };
   }
 

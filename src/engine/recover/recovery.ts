@@ -37,8 +37,6 @@ export interface RecoveredLog {
   readonly goneId: EntryId;
   readonly spares: readonly string[];
   readonly aliases: readonly string[];
-  /** Whether names may not be durable although they are here. */
-  readonly isUnsynced: boolean;
   readonly entries: number;
   readonly bytes: number;
   readonly tornBytes: number;
@@ -99,7 +97,6 @@ export class LogRecovery {
       goneId: oldest?.idBefore ?? end.lastId,
       spares: room.spares,
       aliases: files.aliases,
-      isUnsynced: files.isUnsynced,
       entries: this.#replay.entries,
       bytes: this.#replay.bytesRead,
     };

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { isDamage, WalError } from '../../base/errors.js';
 import type { SegmentHeader } from '../../format/segment-format.js';
-import { HOLDS_FILE_NAME, parseSegmentName, TAIL_FILE_NAME, UNSYNCED_FILE_NAME } from '../../format/file-names.js';
+import { HOLDS_FILE_NAME, parseSegmentName, TAIL_FILE_NAME } from '../../format/file-names.js';
 import type { FileHandle, FileManager } from '../../files/file-manager.js';
 import { isAllZeros, readFully } from '../../files/transfer.js';
 import { Segment } from '../../segment/segment.js';
@@ -22,8 +22,6 @@ export interface SegmentFiles {
   readonly aliases: string[];
   readonly hasTailCopy: boolean;
   readonly hasHolds: boolean;
-  /** Whether names may not be durable although they are here. */
-  readonly isUnsynced: boolean;
 }
 
 /** A file, or a segment with its file: that one waits for the reads under way. */
@@ -51,7 +49,6 @@ export async function readSegmentFiles(
     aliases: [],
     hasTailCopy: names.includes(TAIL_FILE_NAME),
     hasHolds: names.includes(HOLDS_FILE_NAME),
-    isUnsynced: names.includes(UNSYNCED_FILE_NAME),
   };
   const ours = names.flatMap((name) => {
     const parsed = parseSegmentName(name);

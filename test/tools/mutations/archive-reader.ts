@@ -32,7 +32,7 @@ export const ARCHIVE_READER: readonly Mutation[] = [
   {
     name: 'an object is confirmed before its name is durable',
     file: 'archive/directory-store.ts',
-    find: "await this.#files.syncDirectory(this.#directory); return isCreated",
+    find: "await this.#sync(); return isCreated",
     replace: 'return isCreated',
     caughtBy: CRASHED,
   },

@@ -100,18 +100,4 @@ export const CHECKPOINTS: readonly Mutation[] = [
     replace: 'if (!isWanted) segment.discard();',
     caughtBy: named('unit/rare-faults', 'what is written to a segment that was abandoned while it was empty is let go without a checkpoint'),
   },
-  {
-    name: 'an opening after a failed directory sync lets the former names of files be',
-    file: 'engine/log/continue.ts',
-    find: 'if (log.isUnsynced)',
-    replace: 'if (false)',
-    caughtBy: named('unit/unsynced-names', 'names that a failed sync has left in the cache are relied on by the next opening'),
-  },
-  {
-    name: 'a failed directory sync leaves no mark',
-    file: 'engine/directory/log-directory.ts',
-    find: 'await this.#markUnsynced();',
-    replace: '',
-    caughtBy: named('unit/unsynced-names', 'the mark of a failed sync stays when all is durable, or goes before that'),
-  },
 ];

@@ -49,7 +49,7 @@ export const DISK: readonly Mutation[] = [
   {
     name: 'a directory sync that fails is an error for its caller and not for the log',
     file: 'engine/directory/log-directory.ts',
-    find: 'this.#lifecycle.fail(error); await this.#markUnsynced();',
+    find: 'this.#lifecycle.fail(error); throw error;',
     replace: 'throw error;',
     caughtBy: named('unit/log-directory', 'a caller hears of a failed sync before the log has failed'),
   },

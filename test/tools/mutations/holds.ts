@@ -62,7 +62,7 @@ export const HOLDS: readonly Mutation[] = [
   {
     name: 'a hold after what a loss of power has taken stays there',
     file: 'engine/log/log.ts',
-    find: 'await this.holds.clamp(this.rotation.nextId, recovered.isUnsynced);',
+    find: 'await this.holds.clamp(this.rotation.nextId);',
     replace: '',
     caughtBy: named('unit/hold-races', 'a hold ahead of the log, after a loss of power, wants what comes instead in every later opening too'),
   },
