@@ -62,7 +62,7 @@ function overview(): string[] {
     '',
     ...list(COMMANDS.map(({ name, summary }) => [`  ${name}`, summary])),
     '',
-    'No command but archive ship changes the log in DIR, which another process may have open.',
+    'Only archive ship changes the log in DIR. Another process may have it open.',
     'COMMAND --help describes a command, --version prints the version.',
   ];
 }

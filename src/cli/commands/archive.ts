@@ -66,7 +66,7 @@ export const archiveRestore: Command = {
   operand: 'NEWDIR',
   options: {
     ...STORE_OPTIONS,
-    to: { type: 'string', value: 'END', help: 'the last entry: its id, or a time such as 2027-01-31T12:00:00Z' },
+    to: { type: 'string', value: 'END', help: 'the last entry: an id, or a time as 2027-01-31T12:00Z' },
     snapshot: { type: 'string', value: 'FILE', help: 'a new file for the snapshot that the log continues' },
     json: JSON_OPTION,
   },
@@ -92,7 +92,7 @@ export const archiveRestore: Command = {
 
 export const archiveShip: Command = {
   name: 'archive ship',
-  summary: 'take an archive over, and bring it what a log has that no process has open',
+  summary: 'take an archive over, and ship what a closed log has',
   details: 'For the last entries of a log whose program has ended. It opens the log, and\n'
     + 'checkpoints nothing. The writer before it archives nothing more.\n'
     + STORE_DETAILS,

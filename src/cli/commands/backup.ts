@@ -8,7 +8,7 @@ import { printCopied } from '../report/left-out.js';
 
 export const backup: Command = {
   name: 'backup',
-  summary: 'copy a log that may be open into a new one, as it is at one moment',
+  summary: 'copy a log, which may be open, as it is at one moment',
   details: 'The copy has the entries that are in the log, with their ids, and its identity.\n'
     + 'What is checkpointed is in your own storage: copy that after this has ended.\n'
     + 'NEWDIR gets its name once it is complete.\n'

@@ -7,7 +7,7 @@ import { noteError } from '../output.js';
 
 export const importLog: Command = {
   name: 'import',
-  summary: 'copy a log of the predecessor, OkayWAL (format 0), to format 1',
+  summary: 'copy a log of the predecessor OkayWAL to format 1',
   details: 'The old log is not touched. NEWDIR gets its name once it is complete.\n'
     + 'Importing is not needed to open such a log: its segments are then replaced by\n'
     + 'those of format 1 one at a time.\n'

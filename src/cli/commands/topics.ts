@@ -9,8 +9,8 @@ export const topics: Command = {
   name: 'topics',
   summary: 'show the topics in a log, and the groups that consume them',
   details: 'In flight are messages that were handed out and are not acknowledged, as far as\n'
-    + 'the log knows: of groups with maxAttempts. One that was refused, or whose consumer\n'
-    + 'has ended, is among them.\n'
+    + 'the log knows: of groups with maxAttempts. One that was refused, or whose\n'
+    + 'consumer has ended, is among them.\n'
     + 'Exit status: 2 if the log is damaged.',
   options: { json: JSON_OPTION },
   async run(args: Arguments): Promise<number> {
