@@ -167,8 +167,11 @@ export class LogBuilder {
   }
 }
 
-/** A last segment without entries would be continued, with the version info of its header, and cannot be closed. */
-async function removeEmptyLast(directory: string): Promise<void> {
+/**
+ * Removes a last segment without entries: it would be continued, with the version info of its header, and cannot be
+ * closed.
+ */
+export async function removeEmptyLast(directory: string): Promise<void> {
   const reader = await WriteAheadLog.openReadOnly(directory);
   const [before, last] = reader.segments.slice(-2);
   await reader.close();

@@ -1,5 +1,5 @@
-import path from 'node:path';
-import { NodeFileManager, WriteAheadLog } from '../index.js';
+import { removeEmptyLast } from '../archive/log-builder.js';
+import { WriteAheadLog } from '../index.js';
 import type { CreateOptions, Entry, EntryId, LogManager, WalOptions } from '../index.js';
 import type { FoundLog } from './found-log.js';
 import { withInterrupts } from './interrupts.js';
@@ -185,15 +185,4 @@ async function stream(entry: Entry, log: WriteAheadLog, signal: AbortSignal): Pr
   } finally {
     await writer[Symbol.asyncDispose]();
   }
-}
-
-/** A last segment without entries would be continued, with the version info of its header, and cannot be closed. */
-async function removeEmptyLast(directory: string): Promise<void> {
-  const reader = await WriteAheadLog.openReadOnly(directory);
-  const [before, last] = reader.segments.slice(-2);
-  await reader.close();
-  if (last === undefined || before.lastId !== last.lastId) return;
-  const files = new NodeFileManager();
-  await files.remove(path.join(directory, last.name));
-  await files.syncDirectory(directory);
 }

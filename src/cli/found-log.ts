@@ -2,7 +2,7 @@ import { access, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { WalError, WriteAheadLog } from '../index.js';
 import type { Entry, EntryId, ReadOnlyLog, ReadOptions, SegmentInfo } from '../index.js';
-import { InputError } from './command.js';
+import { DAMAGED, InputError } from './command.js';
 import { UNFINISHED_NAME } from './new-directory.js';
 import { noteError, noteRemark, Progress } from './output.js';
 import { addEntry, type Content, type Contents } from './report/content.js';
@@ -182,6 +182,14 @@ export function noteDamage(damage: readonly Damage[], isJson: boolean): void {
     const error = { code: 'WAL_CORRUPT', message: `${message}; ${lost}`, ...place };
     noteError(isJson, `damaged: ${error.message}`, error);
   }
+}
+
+/** Says why nothing of a damaged log was `done`, and what copies the rest. Returns the exit status for that. */
+export function refuseDamaged(damage: readonly Damage[], done: string, isJson: boolean): number {
+  noteDamage(damage, isJson);
+  const message = `the log is damaged: nothing was ${done}; \`segmented-wal repair\` copies what is whole`;
+  noteError(isJson, message, { code: 'WAL_CORRUPT', message });
+  return DAMAGED;
 }
 
 async function assertFinished(directory: string): Promise<void> {

@@ -45,6 +45,20 @@ export async function openArchive(
   return { archive, environment };
 }
 
+/** An archive that has been stopped while it creates the slot of an entry, until `goOn` is called. */
+export async function stoppedArchive(store: FaultyStore): Promise<{ archive: Archive; goOn(this: void): void }> {
+  const log = await newLog();
+  const { archive } = await openArchive(log, store);
+  let goOn = (): void => undefined;
+  store.before = async ({ operation }) => {
+    if (operation === 'create') await new Promise<void>((resolve) => (goOn = resolve));
+  };
+  await log.append('of the first');
+  await settled();
+  store.before = () => undefined;
+  return { archive, goOn };
+}
+
 /** Closes an archive whose store may not answer any more. */
 async function closed(archive: Archive, environment: ManualEnvironment): Promise<void> {
   let isClosed = false;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ArchiveReader } from '../../src/archive/index.js';
 import { decodeIndex } from '../../src/archive/index-format.js';
-import { hanging, newLog, openArchive, settled, textsIn } from '../tools/archive-tools.js';
+import { hanging, newLog, openArchive, settled, stoppedArchive, textsIn } from '../tools/archive-tools.js';
 import { slotsIn } from '../tools/archived-entries.js';
 import { FaultyStore } from '../tools/faulty-store.js';
 
@@ -128,15 +128,7 @@ test('what a process that died has left, and nothing names, stays for ever', asy
 
 test('a writer that has stopped across a failover and retention creates a slot that was deleted', async () => {
   const store = new FaultyStore();
-  const log = await newLog();
-  const { archive } = await openArchive(log, store);
-  let goOn = (): void => undefined;
-  store.before = async ({ operation }) => {
-    if (operation === 'create') await new Promise<void>((resolve) => (goOn = resolve));
-  };
-  await log.append('of the first');
-  await settled();
-  store.before = () => undefined;
+  const { archive, goOn } = await stoppedArchive(store);
   const successor = await newLog();
   const { archive: next } = await openArchive(successor, store, { keep: { snapshots: 1 } });
   for (let i = 1; i <= 3; i++) await next.archived((await successor.append(`entry ${i}`)).id);

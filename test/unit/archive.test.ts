@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { Archive, type ArchiveError, type ArchiveEvents, type ArchiveOptions } from '../../src/archive/index.js';
 import { LogVoid, MemoryFileManager, WriteAheadLog } from '../../src/index.js';
-import { hanging, IDENTITY, newLog, openArchive, opened, OPTIONS, settled, textsIn } from '../tools/archive-tools.js';
+import { hanging, IDENTITY, newLog, openArchive, opened, OPTIONS, settled, stoppedArchive, textsIn } from '../tools/archive-tools.js';
 import type { Beginning } from '../tools/archive-tools.js';
 import { entriesIn, slotsIn } from '../tools/archived-entries.js';
 import { FaultyStore } from '../tools/faulty-store.js';
@@ -96,15 +96,7 @@ test('an archive confirms something after another one has taken it over', async 
 
 test('a writer that is stopped in the middle of a request confirms it when it goes on after a failover', async () => {
   const store = new FaultyStore();
-  const log = await newLog();
-  const { archive } = await openArchive(log, store);
-  let goOn = (): void => undefined;
-  store.before = async ({ operation }) => {
-    if (operation === 'create') await new Promise<void>((resolve) => (goOn = resolve));
-  };
-  await log.append('of the first');
-  await settled();
-  store.before = () => undefined;
+  const { archive, goOn } = await stoppedArchive(store);
   const successor = await newLog();
   const { archive: next } = await openArchive(successor, store);
   await next.archived((await successor.append('of the second')).id);

@@ -1,9 +1,8 @@
 import { readdir } from 'node:fs/promises';
-import { DAMAGED, InputError, JSON_OPTION, TO_OPTION, type Arguments, type Command } from '../command.js';
+import { InputError, JSON_OPTION, TO_OPTION, type Arguments, type Command } from '../command.js';
 import { copyLog } from '../copy.js';
-import { FoundLog, noteDamage } from '../found-log.js';
+import { FoundLog, refuseDamaged } from '../found-log.js';
 import { assertNew } from '../new-directory.js';
-import { noteError } from '../output.js';
 import { printCopied } from '../report/left-out.js';
 
 export const backup: Command = {
@@ -22,12 +21,7 @@ export const backup: Command = {
     await assertNoTopics(args.directory);
     await log.survey();
     const { damage } = log;
-    if (damage.length > 0) {
-      noteDamage(damage, isJson);
-      const message = 'the log is damaged: nothing was copied; `segmented-wal repair` copies what is whole';
-      noteError(isJson, message, { code: 'WAL_CORRUPT', message });
-      return DAMAGED;
-    }
+    if (damage.length > 0) return refuseDamaged(damage, 'copied', isJson);
     const identity = await log.reader.identity();
     const copied = await copyLog(log, to, identity);
     await log.reader.close();

@@ -1,9 +1,8 @@
-import { DAMAGED, InputError, JSON_OPTION, TO_OPTION, type Arguments, type Command } from '../command.js';
+import { InputError, JSON_OPTION, TO_OPTION, type Arguments, type Command } from '../command.js';
 import { copyLog } from '../copy.js';
-import { FoundLog, noteDamage } from '../found-log.js';
+import { FoundLog, refuseDamaged } from '../found-log.js';
 import { printCopied } from '../report/left-out.js';
 import { assertNew } from '../new-directory.js';
-import { noteError } from '../output.js';
 
 export const importLog: Command = {
   name: 'import',
@@ -22,12 +21,7 @@ export const importLog: Command = {
     await assertNew(to, args.directory);
     await log.survey();
     const { damage } = log;
-    if (damage.length > 0) {
-      noteDamage(damage, isJson);
-      const message = 'the log is damaged: nothing was imported; `segmented-wal repair` copies what is whole';
-      noteError(isJson, message, { code: 'WAL_CORRUPT', message });
-      return DAMAGED;
-    }
+    if (damage.length > 0) return refuseDamaged(damage, 'imported', isJson);
     const copied = await copyLog(log, to);
     await log.reader.close();
     return printCopied(log, args.directory, { to, copied, isJson });
